@@ -1,0 +1,1 @@
+"""The types of every value that crosses a process boundary or a restart."""

@@ -1,0 +1,218 @@
+"""What the journal holds: everything that happened, and enough to make it happen again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from store.records.base import Record
+from store.records.outcomes import EpochMetrics, Failure, Outcome, Reason
+from store.records.requests import Request
+from store.records.spec import SearchSpec
+
+
+class SearchOpened(Record):
+    """A search that the store has not seen."""
+
+    type: Literal["search_opened"] = "search_opened"
+    search: str
+    spec: SearchSpec
+
+
+class SearchExtended(Record):
+    """The same search with a raised total, or other settings that do not change results."""
+
+    type: Literal["search_extended"] = "search_extended"
+    search: str
+    spec: SearchSpec
+
+
+class SearchStarted(Record):
+    """A process took the search up (again)."""
+
+    type: Literal["search_started"] = "search_started"
+    search: str
+    pid: int
+
+
+class SearchInterrupted(Record):
+    """The search was stopped in good order and can be taken up again."""
+
+    type: Literal["search_interrupted"] = "search_interrupted"
+    search: str
+    reason: str
+
+
+class SearchFinished(Record):
+    """The strategy returned."""
+
+    type: Literal["search_finished"] = "search_finished"
+    search: str
+    result: dict[str, Any]
+
+
+class SearchFailed(Record):
+    """The strategy raised."""
+
+    type: Literal["search_failed"] = "search_failed"
+    search: str
+    message: str
+
+
+class Requested(Record):
+    """A search's `index`-th request, and how it was answered: from the memo, by a new job, or by one under way."""
+
+    type: Literal["requested"] = "requested"
+    search: str
+    index: int
+    job: str
+    request: Request
+    answer: Literal["memo", "queued", "joined"]
+
+
+class JobStarted(Record):
+    """An attempt was given to a worker, from a checkpoint if `checkpoint` is set."""
+
+    type: Literal["job_started"] = "job_started"
+    job: str
+    attempt: int
+    worker: str
+    device: str
+    checkpoint: str | None = None
+    epoch: int = 0
+    step: int = 0
+
+
+class CheckpointSaved(Record):
+    """The commit point of a checkpoint: from here on it is never trained again."""
+
+    type: Literal["checkpoint_saved"] = "checkpoint_saved"
+    job: str
+    attempt: int
+    candidate: str
+    checkpoint: str
+    epoch: int
+    step: int = 0
+    metrics: EpochMetrics | None = None
+
+
+class JobSucceeded(Record):
+    """A job's outcome."""
+
+    type: Literal["job_succeeded"] = "job_succeeded"
+    job: str
+    attempt: int
+    outcome: Outcome
+    seconds: float
+
+
+class AttemptFailed(Record):
+    """An attempt died. `counted` says whether it used up one of the job's retries."""
+
+    type: Literal["attempt_failed"] = "attempt_failed"
+    job: str
+    attempt: int
+    reason: Reason
+    message: str
+    counted: bool
+
+
+class JobFailed(Record):
+    """The job will not be tried again."""
+
+    type: Literal["job_failed"] = "job_failed"
+    job: str
+    outcome: Failure
+
+
+class JobStopped(Record):
+    """An attempt was stopped in good order; the job can be asked for again."""
+
+    type: Literal["job_stopped"] = "job_stopped"
+    job: str
+    attempt: int
+    reason: str
+
+
+class StaleReport(Record):
+    """A message of an attempt that is no longer the job's; it changed nothing."""
+
+    type: Literal["stale_report"] = "stale_report"
+    job: str
+    attempt: int
+    current: int
+    message: str
+
+
+class CheckpointQuarantined(Record):
+    """A checkpoint that could not be read back; nothing resumes from it any more."""
+
+    type: Literal["checkpoint_quarantined"] = "checkpoint_quarantined"
+    checkpoint: str
+    blobs: tuple[str, ...]
+    message: str
+
+
+class Delivered(Record):
+    """The `index`-th completion that the search's `call`-th `as_completed` gave to the strategy."""
+
+    type: Literal["delivered"] = "delivered"
+    search: str
+    call: int
+    index: int
+    job: str
+
+
+class StateSaved(Record):
+    """A strategy's state at a point where it could start again."""
+
+    type: Literal["state_saved"] = "state_saved"
+    search: str
+    requests: int = Field(description="requests made before this point")
+    calls: int = Field(description="`as_completed` calls made before this point")
+    state: bytes = Field(description="canonical msgpack of the strategy's state")
+    rng: str = Field(description="JSON of the generator's state")
+
+
+class WorkerStarted(Record):
+    """A worker process said hello."""
+
+    type: Literal["worker_started"] = "worker_started"
+    worker: str
+    pid: int
+    device: str
+
+
+class WorkerEnded(Record):
+    """A worker process ended, and why."""
+
+    type: Literal["worker_ended"] = "worker_ended"
+    worker: str
+    pid: int
+    cause: str
+
+
+AnyEvent = (
+    SearchOpened
+    | SearchExtended
+    | SearchStarted
+    | SearchInterrupted
+    | SearchFinished
+    | SearchFailed
+    | Requested
+    | JobStarted
+    | CheckpointSaved
+    | JobSucceeded
+    | AttemptFailed
+    | JobFailed
+    | JobStopped
+    | StaleReport
+    | CheckpointQuarantined
+    | Delivered
+    | StateSaved
+    | WorkerStarted
+    | WorkerEnded
+)
+Event = Annotated[AnyEvent, Field(discriminator="type")]
+EVENT: TypeAdapter[AnyEvent] = TypeAdapter(Event)

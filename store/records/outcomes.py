@@ -1,0 +1,76 @@
+"""What a strategy gets back. Outcomes hold no clock readings: the same request has the same outcome, killed or not."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from store.records.base import Record
+
+Reason = Literal[
+    "out_of_memory", "diverged", "crashed", "hung", "corrupt_checkpoint", "bad_request", "disk_full", "device", "error"
+]
+
+
+class EpochMetrics(Record):
+    """One epoch of training: mean losses and accuracies in [0, 1]; the validation images are never trained on."""
+
+    epoch: int = Field(description="epochs done, counted from 1")
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+
+
+class Trained(Record):
+    """A candidate trained to `epochs`."""
+
+    kind: Literal["trained"] = "trained"
+    candidate: str
+    epochs: int
+    accuracy: float = Field(description="best validation accuracy over the epochs so far, in [0, 1]")
+    history: tuple[EpochMetrics, ...]
+    checkpoint: str = Field(description="digest of the final manifest")
+    parameters: int
+    multiply_adds: int
+
+
+class Evaluated(Record):
+    """Accuracy in [0, 1] and mean loss over a split."""
+
+    kind: Literal["evaluated"] = "evaluated"
+    accuracy: float
+    loss: float
+    images: int
+
+
+class Measured(Record):
+    """What a network costs; multiply-adds of one image, batch of 1, convolutions and linear layers."""
+
+    kind: Literal["measured"] = "measured"
+    parameters: int
+    multiply_adds: int
+    latency_ms: float | None = None
+
+
+class Computed(Record):
+    """What a function returned, as canonical msgpack."""
+
+    kind: Literal["computed"] = "computed"
+    value: bytes
+
+
+class Failure(Record):
+    """A request that will not be answered: the reason, and the story of its attempts."""
+
+    kind: Literal["failed"] = "failed"
+    reason: Reason
+    retryable: bool = Field(description="whether another try could end otherwise; never true for a diverged loss")
+    message: str
+    story: tuple[str, ...] = ()
+
+
+Outcome = Annotated[Trained | Evaluated | Measured | Computed | Failure, Field(discriminator="kind")]
+AnyOutcome = Trained | Evaluated | Measured | Computed | Failure
+OUTCOME: TypeAdapter[AnyOutcome] = TypeAdapter(Outcome)

@@ -1,0 +1,53 @@
+"""A search as a person writes it (TOML)."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from store.records.base import Config, digest
+from store.records.candidates import DataSpec, Fault, Named, Proxy, Recipe
+
+
+class Resources(Config):
+    """How a search is run; nothing here changes its result."""
+
+    workers: int = Field(default=2, ge=1, le=256, description="worker processes")
+    threads: int = Field(default=1, ge=1, description="CPU threads of each worker")
+    checkpoint_seconds: float = Field(default=30.0, gt=0, description="a checkpoint at least so often")
+    retries: int = Field(default=3, ge=0, description="further attempts after a failed one")
+    hang_seconds: float = Field(default=120.0, gt=0, description="a worker silent for so long is killed")
+    stop_seconds: float = Field(default=20.0, gt=0, description="a worker that does not stop within this is killed")
+
+
+class SearchSpec(Config):
+    """One search: what is searched, how candidates are trained, what decides, and for how long."""
+
+    name: str = Field(min_length=1, max_length=100)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    strategy: Named
+    space: Named
+    trainer: Named = Named(name="cell")
+    data: DataSpec
+    proxy: Proxy = Proxy()
+    recipe: Recipe = Recipe()
+    resources: Resources = Resources()
+    faults: tuple[Fault, ...] = Field(default=(), description="failures on purpose, for tests")
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str) -> str:
+        if not name.isprintable():
+            raise ValueError("expected printable characters")
+        return name
+
+    def identity(self, totals: frozenset[str], fingerprint: str) -> str:
+        """The search's id: the digest of all that decides its course, without the totals that may be raised.
+
+        Args:
+            totals: names of the strategy's options that are budgets.
+            fingerprint: the data set's content digest, which stands for its path.
+        """
+        fixed = self.model_dump(exclude={"resources", "faults"})
+        fixed["strategy"]["options"] = {k: v for k, v in self.strategy.options.items() if k not in totals}
+        fixed["data"] = fixed["data"] | {"path": None, "fingerprint": fingerprint}
+        return digest(fixed)

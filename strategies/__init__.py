@@ -1,0 +1,1 @@
+"""What decides: search strategies as durable coroutines, and the spaces that they search. No torch, no I/O."""

@@ -1,0 +1,148 @@
+"""All that a strategy sees of the world: the `Run` handle.
+
+A strategy is an ordinary coroutine. Whatever it asks for is answered from the store if the store has the answer, so a
+restarted search is the same coroutine, run again. That needs one thing of a strategy: given the same answers it must
+ask the same questions. Randomness comes from `run.rng` alone; clocks, files and global generators are not for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from store.records import arrays
+from store.records.candidates import Architecture, Candidate, Data
+from store.records.events import StateSaved
+from store.records.outcomes import AnyOutcome
+from store.records.requests import AnyRequest, Compute, Evaluate, Measure, Train
+from store.records.results import Result
+from store.records.spec import SearchSpec
+from strategies.spaces.base import Space
+
+Item = TypeVar("Item")
+
+
+class Handle(Awaitable[AnyOutcome], Protocol):
+    """A request under way. Await it, as often as wanted, for its outcome; a failure is an outcome too."""
+
+    @property
+    def key(self) -> str:
+        """The request's digest."""
+        ...
+
+
+class Port(Protocol):
+    """What carries a `Run`'s wishes out: the orchestrator, or the simulation of `strategies.testing`."""
+
+    def submit(self, index: int, request: AnyRequest) -> Handle:
+        """Takes the search's `index`-th request. Raises `ReplayDiverged` if another one was recorded there."""
+        ...
+
+    async def completed(self, call: int, index: int, pending: Sequence[Handle]) -> Handle:
+        """Waits for one of `pending`, in the order that was recorded for this call if there is one."""
+        ...
+
+    async def save(self, requests: int, calls: int, state: bytes, rng: str) -> None:
+        """Makes the strategy's state durable."""
+        ...
+
+    def progress(self, done: int, total: int, label: str) -> None:
+        """Takes note of how far the strategy is, for people to see."""
+        ...
+
+
+class Strategy(Protocol):
+    """What decides which architectures to try."""
+
+    async def search(self, run: Run) -> Result:
+        """Runs the search to its end, from `run.restored` if that is set."""
+        ...
+
+
+class Run:
+    """A search's view of the world. Everything that it returns is the same on every replay."""
+
+    def __init__(
+        self, port: Port, spec: SearchSpec, space: Space, data: Data, restored: StateSaved | None = None
+    ) -> None:
+        self.spec = spec
+        self.space = space
+        self._data = data
+        self._port = port
+        self._requests = restored.requests if restored else 0
+        self._calls = restored.calls if restored else 0
+        self.restored: Any = arrays.unpack(restored.state) if restored else None
+        bits = np.random.PCG64(spec.seed)
+        if restored:
+            bits.state = json.loads(restored.rng)
+        self.rng = np.random.Generator(bits)
+
+    def candidate(self, architecture: Architecture, *, schedule_epochs: int | None = None) -> Candidate:
+        """Returns the candidate that the spec makes of an architecture, in its canonical encoding.
+
+        Args:
+            architecture: any encoding of it.
+            schedule_epochs: length of the learning-rate schedule, where the recipe does not say.
+        """
+        recipe = self.spec.recipe
+        if recipe.schedule_epochs is None:
+            recipe = recipe.model_copy(update={"schedule_epochs": schedule_epochs})
+        return Candidate(
+            trainer=self.spec.trainer,
+            space=self.space.spec,
+            architecture=self.space.canonical(architecture),
+            proxy=self.spec.proxy,
+            recipe=recipe,
+            data=self._data,
+            seed=self.spec.seed,
+        )
+
+    def train(self, candidate: Candidate, *, epochs: int) -> Handle:
+        """Trains a candidate to a total of `epochs`, going on from its newest checkpoint (`Trained` or `Failure`)."""
+        return self._submit(Train(candidate=candidate, epochs=epochs))
+
+    def evaluate(self, candidate: Candidate, *, checkpoint: str) -> Handle:
+        """Scores a candidate on the validation images with a checkpoint's weights (`Evaluated` or `Failure`)."""
+        return self._submit(Evaluate(candidate=candidate, checkpoint=checkpoint))
+
+    def measure(self, candidate: Candidate, *, device: str | None = None) -> Handle:
+        """Counts parameters and multiply-adds, and the latency on a device if one is named (`Measured`)."""
+        return self._submit(Measure(candidate=candidate, device=device))
+
+    def compute(self, function: str, *arguments: Any) -> Handle:
+        """Calls `package.module:function` with plain values and arrays in a worker (`Computed` or `Failure`)."""
+        return self._submit(Compute(function=function, arguments=arrays.pack(list(arguments))))
+
+    async def map(self, verb: Callable[..., Handle], items: Iterable[Item], **options: Any) -> list[AnyOutcome]:
+        """Asks for all items at once and returns their outcomes in the order of the items."""
+        handles = [verb(item, **options) for item in items]
+        return [await handle for handle in handles]
+
+    async def as_completed(self, handles: Iterable[Handle]) -> AsyncIterator[Handle]:
+        """Yields handles as they end. The order is recorded, so a replay sees the same one."""
+        call, pending = self._calls, list(handles)
+        self._calls += 1
+        for index in range(len(pending)):
+            handle = await self._port.completed(call, index, pending)
+            pending.remove(handle)
+            yield handle
+
+    async def save(self, state: Any) -> None:
+        """Commits a state (numbers, text, lists, string-keyed maps, arrays) from which `search` could start again.
+
+        No request may be under way whose outcome the strategy still wants.
+        """
+        rng = json.dumps(self.rng.bit_generator.state, sort_keys=True)
+        await self._port.save(self._requests, self._calls, arrays.pack(state), rng)
+
+    def progress(self, done: int, total: int, label: str) -> None:
+        """Says how far the search is, e.g. `progress(120, 560, "cycle 3 of 10")` in epochs; only people see it."""
+        self._port.progress(done, total, label)
+
+    def _submit(self, request: AnyRequest) -> Handle:
+        index = self._requests
+        self._requests += 1
+        return self._port.submit(index, request)

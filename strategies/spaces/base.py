@@ -1,0 +1,51 @@
+"""What every search space is: positions with a number of choices each, and a way to read them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from store.records.candidates import Architecture, Named
+
+
+class Space(Protocol):
+    """A set of architectures as tuples of small integers. Instances are immutable and hold no state."""
+
+    @property
+    def spec(self) -> Named:
+        """The registered name and all options, defaults filled in: enough to make the same space again."""
+        ...
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """The number of choices at each position."""
+        ...
+
+    def random(self, rng: np.random.Generator) -> Architecture:
+        """Returns an architecture drawn uniformly over the encoding."""
+        ...
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """Returns the one encoding that stands for all that are equivalent to this one.
+
+        Raises:
+            InvalidArchitecture: if the genes are not of this space.
+        """
+        ...
+
+    def decode(self, architecture: Architecture) -> Any:
+        """Returns the structured genotype that a trainer builds; `InvalidArchitecture` as for `canonical`."""
+        ...
+
+    def describe(self, architecture: Architecture) -> dict[str, Any]:
+        """Returns the genotype as a JSON-ready map, in the field's usual notation."""
+        ...
+
+
+class MutableSpace(Space, Protocol):
+    """A space whose architectures can be changed by one small step."""
+
+    def mutate(self, architecture: Architecture, rng: np.random.Generator) -> tuple[Architecture, str]:
+        """Returns a neighbour, never the same architecture, and the mutation in words."""
+        ...

@@ -1,0 +1,1 @@
+"""Networks built from decoded genotypes, exact to the parameter."""
