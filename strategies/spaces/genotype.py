@@ -1,6 +1,6 @@
 """Cell genotypes in DARTS notation: which operation joins which states in the normal and the reduction cell.
 
-A cell has two inputs, states 0 (output of the cell before the last) and 1 (output of the last cell), and nodes 2, 3, ...
+A cell has two inputs, states 0 (output of the cell before the last) and 1 (output of the last cell), and nodes from 2.
 A node is the sum of two operations, each applied to an earlier state. The nodes of the concat list make the output.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 from strategies.errors import InvalidGenotype
@@ -189,7 +190,7 @@ def _node_problems(key: str, nodes: Nodes) -> list[str]:
 
 def _concat_problems(key: str, numbers: tuple[int, ...], nodes: Nodes) -> list[str]:
     known = all_nodes(nodes)
-    if numbers and set(numbers) <= set(known) and all(a < b for a, b in zip(numbers, numbers[1:], strict=False)):
+    if numbers and set(numbers) <= set(known) and all(a < b for a, b in pairwise(numbers)):
         return []
     last = known[-1] if known else FIRST_NODE
     return [f"{key}: got {list(numbers)}, expected different node numbers from {FIRST_NODE} to {last}, ascending"]
