@@ -1,0 +1,85 @@
+"""What can go wrong in the trainers.
+
+TrainerError
+├── BadRequest
+│   ├── DataError
+│   ├── ImpossibleSetting
+│   ├── UnknownTrainer
+│   └── UnknownComputation
+├── Diverged
+├── ChannelClosed
+└── HandshakeRefused
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class TrainerError(Exception):
+    """Base of everything that the trainers raise; the class says which exit code follows."""
+
+    exit_code = 1
+
+
+class BadRequest(TrainerError):
+    """Base of what no further try can mend: the request itself asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class DataError(BadRequest):
+    """Raised when a data set cannot be used as it was named."""
+
+    def __init__(self, name: str, why: str, *, path: str | None = None) -> None:
+        self.name, self.path = name, path
+        place = f" at {path}" if path is not None else ""
+        super().__init__(f"data set {name!r}{place}: {why}")
+
+
+class ImpossibleSetting(BadRequest):
+    """Raised when a setting is well-formed and still cannot be carried out."""
+
+    def __init__(self, key: str, value: object, expected: str) -> None:
+        self.key, self.value, self.expected = key, value, expected
+        super().__init__(f"{key} is {value!r:.80}: expected {expected}")
+
+
+class UnknownTrainer(BadRequest):
+    """Raised when no trainer goes by a name."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        super().__init__(f"trainer.name is {name!r:.80}: expected one of {', '.join(sorted(known))}")
+
+
+class UnknownComputation(BadRequest):
+    """Raised when a function may not be computed, or is not there."""
+
+    def __init__(self, function: str, why: str) -> None:
+        self.function = function
+        super().__init__(f"compute.function is {function!r:.120}: {why}")
+
+
+class Diverged(TrainerError):
+    """Raised when the loss, a weight or a gradient is no longer finite. It is a result, and is not tried again."""
+
+    def __init__(self, epoch: int, step: int, what: str = "the training loss") -> None:
+        self.epoch, self.step = epoch, step
+        super().__init__(f"{what} is not finite in epoch {epoch}, step {step}")
+
+
+class ChannelClosed(TrainerError):
+    """Raised when the daemon's end of the socket is closed: there is nobody left to work for."""
+
+    def __init__(self) -> None:
+        super().__init__("the daemon closed the connection")
+
+
+class HandshakeRefused(TrainerError):
+    """Raised when a worker was not started as its daemon's child, on a socket of its own."""
+
+    exit_code = 2
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"trainers.worker is started by the daemon only: {why}")
