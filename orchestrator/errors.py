@@ -1,0 +1,116 @@
+"""What can go wrong in the orchestrator.
+
+OrchestratorError
+├── SpecError
+├── TotalLowered
+├── UnknownSearch
+├── InvalidTransition
+├── InvariantBroken
+├── WorkerHandshakeFailed
+├── WorkersKeepDying
+├── DeviceUnavailable
+└── SearchCrashed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class OrchestratorError(Exception):
+    """Base of everything that the orchestrator raises; the class says which exit code follows."""
+
+    exit_code = 2
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with a spec."""
+
+    key: str
+    value: object
+    expected: str
+
+    def __str__(self) -> str:
+        shown = "" if self.value is None else f" is {self.value!r:.80}:"
+        return f"{self.key}{shown} {self.expected}"
+
+
+class SpecError(OrchestratorError):
+    """Raised when a spec cannot be used; names every key that is wrong, with its value and what was expected."""
+
+    def __init__(self, file: str, problems: Sequence[Problem]) -> None:
+        self.file, self.problems = file, tuple(problems)
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(f"{file}: {len(self.problems)} problem{'s' * (len(self.problems) != 1)}\n{lines}")
+
+
+class TotalLowered(OrchestratorError):
+    """Raised when a spec asks for less than the same search was asked for before."""
+
+    def __init__(self, file: str, key: str, value: object, before: object) -> None:
+        super().__init__(
+            f"{file}: strategy.{key} is {value!r}, but this search was already set to {before!r} in this store. "
+            f"Totals can only be raised: give {before!r} or more, or another `name` for a new search"
+        )
+
+
+class UnknownSearch(OrchestratorError):
+    """Raised when no search, or more than one, goes by a name or an id's beginning."""
+
+    def __init__(self, name: str, found: Sequence[str]) -> None:
+        how = f"stands for {len(found)}: {', '.join(item[:12] for item in found)}" if found else "is not in this store"
+        super().__init__(f"search {name!r} {how}; `coldframe list` shows all")
+
+
+class InvalidTransition(OrchestratorError):
+    """Raised when a job is moved along an edge that its table does not have. This is a defect of coldframe."""
+
+    exit_code = 70
+
+    def __init__(self, job: str, start: str, finish: str, story: Sequence[str]) -> None:
+        told = "".join(f"\n  {line}" for line in story)
+        super().__init__(f"job {job[:12]} cannot go from {start} to {finish}; its story:{told}")
+
+
+class InvariantBroken(OrchestratorError):
+    """Raised when the scheduler's state contradicts itself. This is a defect of coldframe."""
+
+    exit_code = 70
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the scheduler's state is inconsistent: {what}")
+
+
+class WorkerHandshakeFailed(OrchestratorError):
+    """Raised when a worker process does not say hello as it should."""
+
+    exit_code = 1
+
+    def __init__(self, worker: str, why: str, log: str) -> None:
+        super().__init__(f"worker {worker} did not start: {why}; its log is {log}")
+
+
+class WorkersKeepDying(OrchestratorError):
+    """Raised when workers end before they ever did anything, again and again."""
+
+    exit_code = 1
+
+    def __init__(self, times: int, cause: str, log: str) -> None:
+        super().__init__(f"workers ended {times} times in a row without finishing a job, last: {cause}; see {log}")
+
+
+class DeviceUnavailable(OrchestratorError):
+    """Raised when the spec asks for a kind of device that this machine lacks."""
+
+    def __init__(self, wanted: str, found: str) -> None:
+        super().__init__(f"resources.device is {wanted!r}, but this machine has {found}")
+
+
+class SearchCrashed(OrchestratorError):
+    """Raised when a strategy's coroutine raised; the search is kept and can be run again."""
+
+    exit_code = 1
+
+    def __init__(self, search: str, why: str) -> None:
+        super().__init__(f"search {search[:12]} ended with an error in its strategy: {why}")

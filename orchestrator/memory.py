@@ -1,0 +1,160 @@
+"""What the journal says, folded: outcomes, checkpoints, attempts, and where each search is. Pure.
+
+The same `apply` serves start-up, over all rows, and the running daemon, over each row that it commits: so recovery is
+not a second code path. It works on plain maps (the decoded payload), because a start decodes many thousands of rows.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgpack
+
+from store.records.events import StateSaved
+from store.records.outcomes import OUTCOME, AnyOutcome
+
+Payload = Mapping[str, Any]
+
+# Failures that say nothing about the candidate: another search tries again.
+TRANSIENT = frozenset({"crashed", "hung", "device", "disk_full", "corrupt_checkpoint", "error", "out_of_memory"})
+
+
+class Checkpoint(NamedTuple):
+    """A committed checkpoint of a candidate; sorts by how far it is."""
+
+    epoch: int
+    step: int
+    digest: str
+
+
+@dataclass(slots=True)
+class SearchMemory:
+    """Where one search is."""
+
+    spec: dict[str, Any]
+    status: str = "interrupted"
+    requests: dict[int, str] = field(default_factory=dict)
+    delivered: dict[tuple[int, int], str] = field(default_factory=dict)
+    failures: dict[str, bytes] = field(default_factory=dict)
+    saved: Payload | None = None
+    result: dict[str, Any] | None = None
+    starts: int = 0
+
+    def restored(self) -> StateSaved | None:
+        """The last saved state, if there is one."""
+        return StateSaved.model_validate(self.saved) if self.saved else None
+
+
+class Memory:
+    """The fold of a journal."""
+
+    def __init__(self) -> None:
+        self.searches: dict[str, SearchMemory] = {}
+        self.attempts: dict[str, int] = {}
+        self._outcomes: dict[str, bytes] = {}  # packed: a history as Python objects takes ten times the memory
+        self._checkpoints: dict[str, list[Checkpoint]] = {}
+        self._wanted_by: dict[str, set[str]] = {}
+        self._apply: dict[str, Callable[[Payload], None]] = {
+            "search_opened": self._opened,
+            "search_extended": self._extended,
+            "search_started": self._started,
+            "search_interrupted": lambda e: self._status(e, "interrupted"),
+            "search_finished": self._finished,
+            "search_failed": lambda e: self._status(e, "failed"),
+            "requested": self._requested,
+            "job_started": self._job_started,
+            "checkpoint_saved": self._checkpoint_saved,
+            "checkpoint_quarantined": self._quarantined,
+            "job_succeeded": self._job_succeeded,
+            "job_failed": self._job_failed,
+            "delivered": self._delivered,
+            "state_saved": self._state_saved,
+        }
+
+    def apply(self, kind: str, event: Payload) -> None:
+        """Takes note of one journalled event; kinds that change nothing here are passed over."""
+        if handler := self._apply.get(kind):
+            handler(event)
+
+    def knows(self, job: str, search: str) -> bool:
+        """Whether a request of this search has an outcome already."""
+        return self._packed(job, search) is not None
+
+    def outcome(self, job: str, search: str) -> AnyOutcome | None:
+        """Returns what is known of a request's outcome, as far as this search is concerned.
+
+        A failure that says nothing about the candidate answers only the searches that saw it fail: they get the same
+        answer for ever, another search tries again.
+        """
+        packed = self._packed(job, search)
+        return None if packed is None else OUTCOME.validate_python(msgpack.unpackb(packed, raw=False))
+
+    def _packed(self, job: str, search: str) -> bytes | None:
+        own = self.searches[search].failures.get(job) if search in self.searches else None
+        return own or self._outcomes.get(job)
+
+    def newest(self, candidate: str, epochs: int) -> Checkpoint | None:
+        """Returns a candidate's furthest checkpoint at or before `epochs`, or None."""
+        usable = [c for c in self._checkpoints.get(candidate, []) if (c.epoch, c.step) <= (epochs, 0)]
+        return usable[-1] if usable else None
+
+    def _opened(self, event: Payload) -> None:
+        self.searches[event["search"]] = SearchMemory(spec=event["spec"])
+
+    def _extended(self, event: Payload) -> None:
+        search = self.searches[event["search"]]
+        search.spec, search.result = event["spec"], None
+        if search.status == "finished":
+            search.status = "interrupted"
+
+    def _started(self, event: Payload) -> None:
+        self.searches[event["search"]].starts += 1
+        self._status(event, "running")
+
+    def _status(self, event: Payload, status: str) -> None:
+        self.searches[event["search"]].status = status
+
+    def _finished(self, event: Payload) -> None:
+        self._status(event, "finished")
+        self.searches[event["search"]].result = event["result"]
+
+    def _requested(self, event: Payload) -> None:
+        self.searches[event["search"]].requests[event["index"]] = event["job"]
+        self._wanted_by.setdefault(event["job"], set()).add(event["search"])
+
+    def _job_started(self, event: Payload) -> None:
+        self.attempts[event["job"]] = event["attempt"]
+
+    def _checkpoint_saved(self, event: Payload) -> None:
+        known = self._checkpoints.setdefault(event["candidate"], [])
+        checkpoint = Checkpoint(event["epoch"], event["step"], event["checkpoint"])
+        if checkpoint not in known:
+            insort(known, checkpoint)
+
+    def _quarantined(self, event: Payload) -> None:
+        for known in self._checkpoints.values():
+            known[:] = [c for c in known if c.digest != event["checkpoint"]]
+
+    def _job_succeeded(self, event: Payload) -> None:
+        self._outcomes[event["job"]] = _pack(event["outcome"])
+
+    def _job_failed(self, event: Payload) -> None:
+        outcome = event["outcome"]
+        if outcome["reason"] not in TRANSIENT:
+            self._outcomes[event["job"]] = _pack(outcome)
+            return
+        for search in self._wanted_by.get(event["job"], ()):
+            self.searches[search].failures[event["job"]] = _pack(outcome)
+
+    def _delivered(self, event: Payload) -> None:
+        self.searches[event["search"]].delivered[event["call"], event["index"]] = event["job"]
+
+    def _state_saved(self, event: Payload) -> None:
+        self.searches[event["search"]].saved = event
+
+
+def _pack(outcome: Payload) -> bytes:
+    return msgpack.packb(outcome, use_bin_type=True)  # type: ignore[no-any-return]

@@ -1,0 +1,82 @@
+"""What the scheduler answers: events to commit, then commands for the runtime to perform. Pure values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from store.records import messages
+from store.records.events import AnyEvent
+from store.records.messages import JobSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Send a job to a worker."""
+
+    worker: str
+    message: messages.Assign
+
+
+@dataclass(frozen=True, slots=True)
+class SendStop:
+    """Ask a worker to stop its job at a checkpoint, and kill it if it does not in time."""
+
+    worker: str
+    message: messages.Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Give a request's outcome, which is in memory now, to the search that waits for it."""
+
+    search: str
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Call `delay_over` for the job after so many seconds."""
+
+    job: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Put blobs that could not be read aside."""
+
+    blobs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitSpace:
+    """Call `space_returned` when the store's disk has room again."""
+
+
+Command = Assign | SendStop | Answer | Delay | Quarantine | AwaitSpace
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a search's spec says about its jobs."""
+
+    settings: JobSettings = field(default_factory=JobSettings)
+    retries: int = 3
+
+
+@dataclass(slots=True)
+class Slot:
+    """One worker, and the job that it has; one that is `leaving` gets no other."""
+
+    device: str
+    pid: int
+    job: str | None = None
+    leaving: bool = False
+
+
+@dataclass(slots=True)
+class Reaction:
+    """What follows from a stimulus: events to commit first, then commands to perform."""
+
+    events: list[AnyEvent] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)

@@ -1,0 +1,329 @@
+"""Places jobs on workers: what happened goes in, events to journal and commands to perform come out.
+
+Pure: no clock, no loop, no I/O. The runtime commits a reaction's events before it performs its commands. What the
+events say is folded into `Memory` at once, so that the next stimulus of the same batch already sees it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+from orchestrator.errors import InvariantBroken
+from orchestrator.lifecycle import ON_WORKER, Job, JobState, move
+from orchestrator.memory import Checkpoint, Memory
+from orchestrator.queue import JobQueue
+from orchestrator.reactions import Answer, Assign, AwaitSpace, Delay, Quarantine, Reaction, SendStop, Slot, Terms
+from store.records import messages
+from store.records.events import (
+    AnyEvent,
+    AttemptFailed,
+    CheckpointQuarantined,
+    CheckpointSaved,
+    JobFailed,
+    JobStarted,
+    JobStopped,
+    JobSucceeded,
+    Requested,
+    StaleReport,
+    WorkerEnded,
+    WorkerStarted,
+)
+from store.records.messages import AnyReport
+from store.records.outcomes import Failure, Reason
+from store.records.requests import AnyRequest, Train, describe
+
+FINAL: frozenset[Reason] = frozenset({"diverged", "bad_request"})
+UNCOUNTED: frozenset[Reason] = frozenset({"disk_full", "corrupt_checkpoint"})
+FIRST_DELAY, LONGEST_DELAY = 0.2, 60.0
+
+
+class Scheduler:
+    """All jobs that are under way, and the workers that they are on."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.jobs: dict[str, Job] = {}
+        self.workers: dict[str, Slot] = {}
+        self.draining = False
+        self.paused: str | None = None
+        self._queue = JobQueue()
+        self._alone: deque[str] = deque()
+        self._terms: dict[str, Terms] = {}
+        self._on_workers: Counter[str] = Counter()
+        self._reaction = Reaction()
+
+    # What can happen.
+
+    def add_search(self, search: str, terms: Terms) -> None:
+        """Makes a search's terms known, before its first request."""
+        self._terms[search] = terms
+
+    def request(self, search: str, index: int, request: AnyRequest) -> Reaction:
+        """A search asks for something."""
+        known = self.memory.knows(request.key, search)
+        job = self.jobs.get(request.key)
+        if index not in self.memory.searches[search].requests:
+            answer = "memo" if known else "joined" if job else "queued"
+            self._emit(Requested(search=search, index=index, job=request.key, request=request, answer=answer))
+        if known:
+            self._reaction.commands.append(Answer(search, request.key))
+            return self._react()
+        if job is None:
+            job = Job(request.key, request, self._terms[search].retries)
+            job.tell(f"asked for by search {search[:12]}: {describe(request)}")
+            self.jobs[job.id] = job
+            job.searches.append(search)
+            self._enqueue(job)
+        elif search not in job.searches:
+            job.searches.append(search)
+        return self._react()
+
+    def worker_ready(self, worker: str, device: str, pid: int) -> Reaction:
+        """A worker said hello and has nothing to do."""
+        self.workers[worker] = Slot(device, pid)
+        self._emit(WorkerStarted(worker=worker, pid=pid, device=device))
+        return self._react()
+
+    def worker_lost(self, worker: str, reason: Reason, message: str) -> Reaction:
+        """A worker's process is gone."""
+        slot = self.workers.pop(worker)
+        self._emit(WorkerEnded(worker=worker, pid=slot.pid, cause=message))
+        if slot.job is not None:
+            self._release(slot)
+            self._attempt_failed(self.jobs[slot.job], reason, message)
+        return self._react()
+
+    def report(self, worker: str, message: AnyReport, seconds: float) -> Reaction:
+        """A worker's message about a job, `seconds` after the job was given to it."""
+        match message:
+            case messages.Hello():
+                return self._react()
+            case messages.Progress() if self._is_stale(worker, message):
+                return self._react()
+            case _ if self._is_stale(worker, message):
+                current = self.memory.attempts.get(message.job, 0)
+                text = f"{message.type} from {worker}"
+                self._emit(StaleReport(job=message.job, attempt=message.attempt, current=current, message=text))
+                return self._react()
+        job = self.jobs[message.job]
+        if job.state is JobState.STARTING and isinstance(message, messages.Progress | messages.Saved):
+            move(job, JobState.RUNNING, f"{message.type} at epoch {message.epoch}")
+        match message:
+            case messages.Saved():
+                self._saved(message)
+            case messages.Finished():
+                self._release(self.workers[worker])
+                self._finished(job, message, seconds)
+            case messages.Failed():
+                self._release(self.workers[worker])
+                self.workers[worker].leaving = message.reason == "device"
+                self._failed(job, message)
+            case messages.Stopped():
+                self._release(self.workers[worker])
+                self._stopped(job, "stopped at a checkpoint")
+        return self._react()
+
+    def delay_over(self, job: str) -> Reaction:
+        """A failed job may be tried again."""
+        found = self.jobs.get(job)
+        if found is not None and found.held:
+            found.held = False
+            self._enqueue(found)
+        return self._react()
+
+    def space_returned(self) -> Reaction:
+        """The store's disk has room again."""
+        self.paused = None
+        return self._react()
+
+    def drain(self) -> Reaction:
+        """Nothing new is started, and every worker is asked to stop at a checkpoint."""
+        self.draining = True
+        for name, slot in self.workers.items():
+            job = self.jobs[slot.job] if slot.job else None
+            if job is not None and job.state is not JobState.STOPPING:
+                move(job, JobState.STOPPING, "the daemon is leaving")
+                stop = messages.Stop(job=job.id, attempt=job.attempt)
+                self._reaction.commands.append(SendStop(name, stop))
+        return self._react()
+
+    @property
+    def busy(self) -> int:
+        """How many workers have a job."""
+        return sum(slot.job is not None for slot in self.workers.values())
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a worker."""
+        return len(self._queue) + len(self._alone) + sum(job.held for job in self.jobs.values())
+
+    def why(self) -> str | None:
+        """Says why jobs wait, or None if none waits longer than it must."""
+        if self.paused is not None:
+            return self.paused
+        held = [job for job in self.jobs.values() if job.held]
+        if held and not self.busy:
+            return f"{len(held)} failed job{'s' * (len(held) > 1)} will be tried again shortly"
+        if self.jobs and not self.workers:
+            return "no worker is ready yet"
+        if self._alone:
+            return f"job {self._alone[0][:12]} ran out of memory and waits for a device of its own"
+        return None
+
+    # What follows.
+
+    def _emit(self, event: AnyEvent) -> None:
+        self.memory.apply(event.type, event.model_dump())
+        self._reaction.events.append(event)
+
+    def _react(self) -> Reaction:
+        self._fill()
+        reaction, self._reaction = self._reaction, Reaction()
+        return reaction
+
+    def _is_stale(self, worker: str, message: AnyReport) -> bool:
+        if isinstance(message, messages.Hello):
+            return False
+        job = self.jobs.get(message.job)
+        return job is None or job.attempt != message.attempt or job.worker != worker
+
+    def _saved(self, message: messages.Saved) -> None:
+        fields = message.model_dump(exclude={"type"})
+        self._emit(CheckpointSaved.model_validate(fields))
+
+    def _finished(self, job: Job, message: messages.Finished, seconds: float) -> None:
+        self._emit(JobSucceeded(job=job.id, attempt=job.attempt, outcome=message.outcome, seconds=seconds))
+        move(job, JobState.SUCCEEDED, "finished")
+        self._answer(job)
+
+    def _failed(self, job: Job, message: messages.Failed) -> None:
+        if message.reason == "corrupt_checkpoint" and message.checkpoint is not None:
+            self._emit(
+                CheckpointQuarantined(checkpoint=message.checkpoint, blobs=message.blobs, message=message.message)
+            )
+            self._reaction.commands.append(Quarantine(message.blobs))
+        if message.reason == "disk_full" and self.paused is None:
+            self.paused = f"the store's disk is full, waiting for space ({message.message})"
+            self._reaction.commands.append(AwaitSpace())
+        self._attempt_failed(job, message.reason, message.message)
+
+    def _attempt_failed(self, job: Job, reason: Reason, message: str) -> None:
+        counted = reason not in UNCOUNTED
+        job.failures += counted
+        self._emit(AttemptFailed(job=job.id, attempt=job.attempt, reason=reason, message=message, counted=counted))
+        if reason in FINAL or job.failures > job.retries or (reason == "out_of_memory" and job.alone):
+            self._fail(job, reason, message)
+        elif job.state is JobState.STOPPING:
+            self._stopped(job, f"ended while stopping: {message}")
+        else:
+            move(job, JobState.QUEUED, f"{reason}: {message}")
+            job.alone = job.alone or reason == "out_of_memory"
+            self._try_again(job, counted)
+
+    def _try_again(self, job: Job, counted: bool) -> None:
+        if not counted:
+            self._enqueue(job)
+            return
+        job.held = True
+        spread = 1 + int(job.id[:2], 16) / 512  # so that jobs that died together do not come back together
+        seconds = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (job.failures - 1)) * spread
+        self._reaction.commands.append(Delay(job.id, seconds))
+
+    def _fail(self, job: Job, reason: Reason, message: str) -> None:
+        tries = "" if reason in FINAL else f" ({job.failures} attempt{'s' * (job.failures > 1)} failed)"
+        move(job, JobState.FAILED, f"{reason}: {message}")
+        outcome = Failure(
+            reason=reason, retryable=reason not in FINAL, message=f"{message}{tries}", story=tuple(job.story)
+        )
+        self._emit(JobFailed(job=job.id, outcome=outcome))
+        self._answer(job)
+
+    def _stopped(self, job: Job, why: str) -> None:
+        self._emit(JobStopped(job=job.id, attempt=job.attempt, reason=why))
+        move(job, JobState.STOPPED, why)
+        del self.jobs[job.id]
+
+    def _answer(self, job: Job) -> None:
+        self._reaction.commands += [Answer(search, job.id) for search in job.searches]
+        del self.jobs[job.id]
+
+    def _release(self, slot: Slot) -> None:
+        if slot.job is not None:
+            self._on_workers[self.jobs[slot.job].searches[0]] -= 1
+            slot.job = None
+
+    # Placement.
+
+    def _enqueue(self, job: Job) -> None:
+        if job.alone:
+            self._alone.append(job.id)
+            return
+        start = self._start_of(job.request)
+        epochs = job.request.epochs - (start.epoch if start else 0) if isinstance(job.request, Train) else 0
+        self._queue.push(job.id, job.searches[0], resumes=start is not None, epochs=epochs)
+
+    def _fill(self) -> None:
+        if self.draining or self.paused is not None:
+            return
+        for name, slot in self.workers.items():
+            if slot.job is not None or slot.leaving or self._is_taken_alone(slot.device):
+                continue
+            if self._alone and slot.device == self._quietest():
+                if not self._jobs_on(slot.device):
+                    self._assign(name, slot, self.jobs[self._alone.popleft()])
+                continue
+            job = self._queue.pop(self._on_workers)
+            if job is not None:
+                self._assign(name, slot, self.jobs[job])
+
+    def _assign(self, worker: str, slot: Slot, job: Job) -> None:
+        start = self._start_of(job.request)
+        job.attempt = self.memory.attempts.get(job.id, 0) + 1
+        started = JobStarted(job=job.id, attempt=job.attempt, worker=worker, device=slot.device)
+        if start is not None:
+            started = started.model_copy(update={"checkpoint": start.digest, "epoch": start.epoch, "step": start.step})
+        self._emit(started)
+        move(job, JobState.STARTING, f"given to {worker} on {slot.device}")
+        job.worker, slot.job = worker, job.id
+        self._on_workers[job.searches[0]] += 1
+        message = messages.Assign(
+            job=job.id,
+            attempt=job.attempt,
+            request=job.request,
+            resume=start.digest if start else None,
+            settings=self._terms[job.searches[0]].settings,
+        )
+        self._reaction.commands.append(Assign(worker, message))
+
+    def _start_of(self, request: AnyRequest) -> Checkpoint | None:
+        return self.memory.newest(request.candidate.id, request.epochs) if isinstance(request, Train) else None
+
+    def _jobs_on(self, device: str) -> list[Job]:
+        return [self.jobs[slot.job] for slot in self.workers.values() if slot.device == device and slot.job]
+
+    def _is_taken_alone(self, device: str) -> bool:
+        return any(job.alone for job in self._jobs_on(device))
+
+    def _quietest(self) -> str:
+        """The device that a job which must be alone waits for; the others go on meanwhile."""
+        return min({slot.device for slot in self.workers.values()}, key=lambda name: (len(self._jobs_on(name)), name))
+
+    def validate(self) -> None:
+        """Checks what must hold between any two stimuli.
+
+        Raises:
+            InvariantBroken: if it does not.
+        """
+        placed = {slot.job: name for name, slot in self.workers.items() if slot.job is not None}
+        if len(placed) != self.busy:
+            raise InvariantBroken("two workers have the same job")
+        for job in self.jobs.values():
+            waits = (job.id in self._queue) + (job.id in self._alone) + job.held
+            if (job.state in ON_WORKER) != (job.id in placed) or job.worker != placed.get(job.id):
+                raise InvariantBroken(f"job {job.id[:12]} is {job.state} with worker {job.worker}")
+            if waits != (job.state is JobState.QUEUED):
+                raise InvariantBroken(f"job {job.id[:12]} is {job.state} and waits in {waits} places")
+        if missing := set(placed) - set(self.jobs):
+            raise InvariantBroken(f"a worker has the unknown job {missing.pop()}")
+        if sum(self._on_workers.values()) != self.busy:
+            raise InvariantBroken("the counts of jobs on workers are wrong")
