@@ -1,0 +1,59 @@
+"""What the runtime tells whoever watches: a live table, plain lines, or nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from store.records.events import AnyEvent
+from store.records.messages import Progress
+
+
+class Observer(Protocol):
+    """Watches a search. Called on the event loop's thread, so every method returns at once and never raises."""
+
+    def recalled(self, sequence: int, time: float, kind: str, payload: Mapping[str, Any]) -> None:
+        """Takes a row that the journal already held when the search was taken up, in order, before any `event`."""
+        ...
+
+    def event(self, sequence: int, time: float, event: AnyEvent) -> None:
+        """Takes an event that has just been committed."""
+        ...
+
+    def progress(self, worker: str, job: str, message: Progress) -> None:
+        """Takes a worker's heartbeat; these are not journalled."""
+        ...
+
+    def strategy(self, done: int, total: int, label: str) -> None:
+        """Takes how far the strategy says it is, e.g. `(120, 560, "cycle 3 of 10")`."""
+        ...
+
+    def waiting(self, reason: str | None) -> None:
+        """Takes why nothing new can start at present, or None when that is over."""
+        ...
+
+    def close(self) -> None:
+        """Ends the view; nothing is called after it."""
+        ...
+
+
+class Silent:
+    """An observer that shows nothing."""
+
+    def recalled(self, sequence: int, time: float, kind: str, payload: Mapping[str, Any]) -> None:
+        """Passes over it."""
+
+    def event(self, sequence: int, time: float, event: AnyEvent) -> None:
+        """Passes over it."""
+
+    def progress(self, worker: str, job: str, message: Progress) -> None:
+        """Passes over it."""
+
+    def strategy(self, done: int, total: int, label: str) -> None:
+        """Passes over it."""
+
+    def waiting(self, reason: str | None) -> None:
+        """Passes over it."""
+
+    def close(self) -> None:
+        """Does nothing."""
