@@ -1,0 +1,23 @@
+"""Views: what the journal says, folded into values that commands, the live table and the report show. Pure."""
+
+from orchestrator.views.entries import Attempt, JobView, SavedCheckpoint, SearchEntry, WorkerEntry
+from orchestrator.views.fold import History, read
+from orchestrator.views.search import CandidateView, SearchView, search_view, totals
+from orchestrator.views.timeline import Segment, WorkerTimeline, timelines
+
+__all__ = [
+    "Attempt",
+    "CandidateView",
+    "History",
+    "JobView",
+    "SavedCheckpoint",
+    "SearchEntry",
+    "SearchView",
+    "Segment",
+    "WorkerEntry",
+    "WorkerTimeline",
+    "read",
+    "search_view",
+    "timelines",
+    "totals",
+]

@@ -1,0 +1,182 @@
+"""What the fold keeps of searches, jobs, attempts, checkpoints and workers.
+
+Requests, outcomes and specs stay the plain maps that the journal holds: a command folds many thousands of rows and
+shows a few of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from store.records.base import digest
+
+Payload = Mapping[str, Any]
+AttemptEnd = Literal["running", "succeeded", "failed", "stopped", "lost"]
+SearchStatus = Literal["running", "interrupted", "finished", "failed"]
+SHORT = 12
+
+
+class Note(NamedTuple):
+    """One journal row, for a story."""
+
+    sequence: int
+    time: float
+    kind: str
+    payload: Payload
+
+
+class Asked(NamedTuple):
+    """A search's request, and how it was answered."""
+
+    number: int
+    job: str
+    answer: str
+    time: float
+
+
+class SavedCheckpoint(NamedTuple):
+    """A committed checkpoint: `epoch` epochs are done, and `step` steps of the next one."""
+
+    time: float
+    job: str
+    attempt: int
+    candidate: str
+    checkpoint: str
+    epoch: int
+    step: int
+    metrics: Payload | None
+
+
+@dataclass(slots=True)
+class Run:
+    """One process's turn at a search, in seconds since the epoch; `last` is its last event so far."""
+
+    start: float
+    last: float
+    pid: int
+    open: bool = True
+
+
+@dataclass(slots=True)
+class SearchEntry:
+    """One search, as its events tell it."""
+
+    id: str
+    spec: Payload
+    opened: float
+    runs: list[Run] = field(default_factory=list)
+    requests: list[Asked] = field(default_factory=list)
+    result: Payload | None = None
+    ending: Literal["", "interrupted", "finished", "failed"] = ""
+    message: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name that its spec gives it."""
+        return str(self.spec["name"])
+
+    @property
+    def status(self) -> SearchStatus:
+        """What it is, if the process that last took it up still lives; see `search_view` for when it does not."""
+        if self.ending:
+            return self.ending
+        return "running" if self.runs and self.runs[-1].open else "interrupted"
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all its runs, each from its start to its end or, if it was killed, to its last event."""
+        return sum(run.last - run.start for run in self.runs)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One worker's try at a job. `epoch` and `step` are where it started from, `reached` the last epoch committed."""
+
+    number: int
+    search: str | None
+    worker: str
+    device: str
+    started: float
+    checkpoint: str | None
+    epoch: int
+    step: int
+    reached: int
+    foreign: bool = False
+    last: float = 0.0
+    ended: float | None = None
+    outcome: AttemptEnd = "running"
+    reason: str = ""
+    message: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Wall time from its start to its end, or to the last that is known of it."""
+        return (self.last if self.ended is None else self.ended) - self.started
+
+    @property
+    def epochs_trained(self) -> int:
+        """Epochs that this attempt trained and whose checkpoint was committed."""
+        return self.reached - self.epoch
+
+
+@dataclass(slots=True)
+class JobView:
+    """A request in execution, or executed."""
+
+    id: str
+    request: Payload
+    queued: float
+    state: str = "queued"
+    queued_by: str | None = None
+    searches: list[str] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    checkpoints: list[SavedCheckpoint] = field(default_factory=list)
+    outcome: Payload | None = None
+    notes: list[Note] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """`train`, `evaluate`, `measure` or `compute`."""
+        return str(self.request.get("kind", "train"))
+
+    @property
+    def epochs(self) -> int:
+        """The total of epochs that it trains to; 0 if it trains nothing."""
+        return int(self.request.get("epochs", 0))
+
+    @property
+    def candidate(self) -> str | None:
+        """The digest of the candidate that it concerns."""
+        if self.outcome and "candidate" in self.outcome:
+            return str(self.outcome["candidate"])
+        if self.checkpoints:
+            return self.checkpoints[-1].candidate
+        candidate = self.request.get("candidate")
+        return digest(dict(candidate)) if candidate else None
+
+    @property
+    def trained(self) -> bool:
+        """Whether it ended with a trained candidate."""
+        return self.outcome is not None and self.outcome.get("kind") == "trained"
+
+    @property
+    def words(self) -> str:
+        """A few words for people: `train 3f2a1b4c to 20`."""
+        if self.kind == "compute":
+            return f"compute {self.request['function']}"
+        to = f" to {self.epochs}" if self.kind == "train" else ""
+        return f"{self.kind} {(self.candidate or '')[:8]}{to}"
+
+
+@dataclass(slots=True)
+class WorkerEntry:
+    """A worker process: when it said hello and how it ended."""
+
+    name: str
+    pid: int
+    device: str
+    started: float
+    ended: float | None = None
+    cause: str = ""

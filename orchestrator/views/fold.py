@@ -1,0 +1,237 @@
+"""The fold: journal rows in, searches, jobs and workers out. No clock, no I/O beyond reading the rows it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.views.entries import (
+    Asked,
+    Attempt,
+    JobView,
+    Note,
+    Payload,
+    Run,
+    SavedCheckpoint,
+    SearchEntry,
+    WorkerEntry,
+)
+
+if TYPE_CHECKING:
+    from store.journal import Journal
+    from store.records.events import AnyEvent
+
+Handler = Callable[[Note], None]
+
+
+class History:
+    """Everything that a store's journal tells, up to the last row applied."""
+
+    def __init__(self) -> None:
+        self.searches: dict[str, SearchEntry] = {}
+        self.jobs: dict[str, JobView] = {}
+        self.workers: list[WorkerEntry] = []
+        self.checkpoints: dict[str, SavedCheckpoint] = {}
+        self.trainings: dict[str, dict[str, JobView]] = {}
+        self.quarantined: list[Note] = []
+        self.sequence = 0
+        self.time = 0.0
+        self._pid: int | None = None
+        self._open: dict[str, Attempt] = {}
+        self._handlers: dict[str, Handler] = {
+            "search_opened": self._opened,
+            "search_extended": self._extended,
+            "search_started": self._started,
+            "search_interrupted": self._interrupted,
+            "search_finished": self._finished,
+            "search_failed": self._search_failed,
+            "requested": self._requested,
+            "job_started": self._job_started,
+            "checkpoint_saved": self._checkpoint_saved,
+            "job_succeeded": self._job_succeeded,
+            "attempt_failed": self._attempt_failed,
+            "job_failed": self._job_failed,
+            "job_stopped": self._job_stopped,
+            "stale_report": self._tell,
+            "checkpoint_quarantined": self.quarantined.append,
+            "worker_started": self._worker_started,
+            "worker_ended": self._worker_ended,
+        }
+
+    def apply(self, sequence: int, time: float, kind: str, payload: Payload) -> None:
+        """Takes one row; kinds that nothing here shows are passed over."""
+        self.sequence, self.time = sequence, time
+        if handler := self._handlers.get(kind):
+            handler(Note(sequence, time, kind, payload))
+        self._touch(payload, time)
+
+    def event(self, sequence: int, time: float, event: AnyEvent) -> None:
+        """Takes one row whose event is decoded already."""
+        self.apply(sequence, time, event.type, event.model_dump(mode="python"))
+
+    def open_attempts(self) -> Iterator[tuple[JobView, Attempt]]:
+        """Yields the attempts that have not ended, with their jobs."""
+        for job, attempt in self._open.items():
+            yield self.jobs[job], attempt
+
+    def _touch(self, payload: Payload, time: float) -> None:
+        """Extends the runs that this row belongs to: a killed run ends with its last event."""
+        names = [payload["search"]] if "search" in payload else []
+        job = self.jobs.get(payload.get("job", ""))
+        if job is not None:
+            names += job.searches
+            if job.id in self._open:
+                self._open[job.id].last = time
+        for name in names:
+            runs = self.searches[name].runs if name in self.searches else []
+            if runs and runs[-1].open:
+                runs[-1].last = time
+
+    # Searches
+
+    def _opened(self, note: Note) -> None:
+        search = note.payload["search"]
+        self.searches[search] = SearchEntry(id=search, spec=note.payload["spec"], opened=note.time)
+
+    def _extended(self, note: Note) -> None:
+        search = self.searches[note.payload["search"]]
+        search.spec, search.result, search.ending = note.payload["spec"], None, ""
+
+    def _started(self, note: Note) -> None:
+        """A new process has the store, so whatever an earlier one left open is lost."""
+        pid, search = note.payload["pid"], self.searches[note.payload["search"]]
+        if pid != self._pid or search.status == "running":
+            self._lose(note)
+            self._pid = pid
+        search.runs.append(Run(start=note.time, last=note.time, pid=pid))
+        search.ending, search.message = "", ""
+
+    def _lose(self, note: Note) -> None:
+        for job, attempt in list(self._open.items()):
+            self._end(job, attempt.last, "lost", message="its process was killed")
+            self.jobs[job].notes.append(note)
+            self.jobs[job].state = "queued"
+        for search in self.searches.values():
+            for run in search.runs:
+                run.open = False
+
+    def _interrupted(self, note: Note) -> None:
+        self._close(note, "interrupted", note.payload["reason"])
+
+    def _finished(self, note: Note) -> None:
+        self._close(note, "finished", "")
+        self.searches[note.payload["search"]].result = note.payload["result"]
+
+    def _search_failed(self, note: Note) -> None:
+        self._close(note, "failed", note.payload["message"])
+
+    def _close(self, note: Note, ending: Any, message: str) -> None:
+        search = self.searches[note.payload["search"]]
+        search.ending, search.message = ending, message
+        if search.runs and search.runs[-1].open:
+            search.runs[-1].last, search.runs[-1].open = note.time, False
+
+    # Jobs
+
+    def _requested(self, note: Note) -> None:
+        search, job, answer = (note.payload[key] for key in ("search", "job", "answer"))
+        self.searches[search].requests.append(Asked(note.payload["index"], job, answer, note.time))
+        view = self.jobs.get(job)
+        if view is None:
+            view = self.jobs[job] = JobView(id=job, request=note.payload["request"], queued=note.time)
+        if answer == "queued":
+            view.queued_by = search
+            view.state, view.outcome = "queued", None
+        if search not in view.searches:
+            view.searches.append(search)
+        view.notes.append(note)
+
+    def _job_started(self, note: Note) -> None:
+        event, job = note.payload, self.jobs[note.payload["job"]]
+        checkpoint, epoch = event.get("checkpoint"), event.get("epoch", 0)
+        saved = self.checkpoints.get(checkpoint or "")
+        attempt = Attempt(
+            number=event["attempt"],
+            search=job.queued_by,
+            worker=event["worker"],
+            device=event["device"],
+            started=note.time,
+            checkpoint=checkpoint,
+            epoch=epoch,
+            step=event.get("step", 0),
+            reached=epoch,
+            foreign=saved is not None and saved.job != job.id,
+            last=note.time,
+        )
+        job.attempts.append(attempt)
+        job.state = "running"
+        job.notes.append(note)
+        self._open[job.id] = attempt
+
+    def _checkpoint_saved(self, note: Note) -> None:
+        event, job = note.payload, self.jobs[note.payload["job"]]
+        fields = (event["candidate"], event["checkpoint"], event["epoch"], event.get("step", 0), event.get("metrics"))
+        saved = SavedCheckpoint(note.time, job.id, event["attempt"], *fields)
+        job.checkpoints.append(saved)
+        self.checkpoints[saved.checkpoint] = saved
+        self.trainings.setdefault(saved.candidate, {})[job.id] = job
+        job.notes.append(note)
+        attempt = self._open.get(job.id)
+        if attempt is not None and attempt.number == saved.attempt:
+            attempt.reached = max(attempt.reached, saved.epoch)
+
+    def _job_succeeded(self, note: Note) -> None:
+        job = self.jobs[note.payload["job"]]
+        job.state, job.outcome = "succeeded", note.payload["outcome"]
+        if job.trained:
+            self.trainings.setdefault(job.outcome["candidate"], {})[job.id] = job
+        self._end(job.id, note.time, "succeeded")
+        job.notes.append(note)
+
+    def _attempt_failed(self, note: Note) -> None:
+        event, job = note.payload, self.jobs[note.payload["job"]]
+        job.state = "queued"
+        self._end(job.id, note.time, "failed", event["reason"], event["message"])
+        job.notes.append(note)
+
+    def _job_failed(self, note: Note) -> None:
+        job = self.jobs[note.payload["job"]]
+        job.state, job.outcome = "failed", note.payload["outcome"]
+        self._end(job.id, note.time, "failed", job.outcome["reason"], job.outcome["message"])
+        job.notes.append(note)
+
+    def _job_stopped(self, note: Note) -> None:
+        job = self.jobs[note.payload["job"]]
+        job.state = "stopped"
+        self._end(job.id, note.time, "stopped", message=note.payload["reason"])
+        job.notes.append(note)
+
+    def _end(self, job: str, time: float, outcome: Any, reason: str = "", message: str = "") -> None:
+        attempt = self._open.pop(job, None)
+        if attempt is not None:
+            attempt.ended, attempt.outcome = time, outcome
+            attempt.reason, attempt.message = reason, message
+
+    def _tell(self, note: Note) -> None:
+        if job := self.jobs.get(note.payload["job"]):
+            job.notes.append(note)
+
+    # Workers
+
+    def _worker_started(self, note: Note) -> None:
+        event = note.payload
+        self.workers.append(WorkerEntry(event["worker"], event["pid"], event["device"], note.time))
+
+    def _worker_ended(self, note: Note) -> None:
+        for worker in reversed(self.workers):
+            if (worker.name, worker.pid) == (note.payload["worker"], note.payload["pid"]):
+                worker.ended, worker.cause = note.time, note.payload["cause"]
+                return
+
+
+def read(journal: Journal) -> History:
+    """Folds a whole journal."""
+    history = History()
+    for row in journal.rows():
+        history.event(row.sequence, row.time, row.event)
+    return history
