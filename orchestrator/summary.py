@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from strategies.spaces.registry import create
+
 from orchestrator.views import CandidateView, SearchView, totals
 from store.records.candidates import Architecture, Named
-from strategies.spaces.registry import create
 
 
 def summary(view: SearchView) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def summary(view: SearchView) -> dict[str, Any]:
 
 
 def candidate(view: SearchView, found: CandidateView) -> dict[str, Any]:
-    """Returns one candidate as JSON: its architecture, the genotype that it stands for, and what it reached and costs."""
+    """Returns one candidate as JSON: architecture, genotype, what it reached and what it costs."""
     return {
         "architecture": {"space": found.architecture["space"], "genes": list(found.architecture["genes"])},
         "genotype": genotype(view, found),

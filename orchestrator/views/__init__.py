@@ -1,13 +1,16 @@
 """Views: what the journal says, folded into values that commands, the live table and the report show. Pure."""
 
+from orchestrator.views.costs import Costs, costs
 from orchestrator.views.entries import Attempt, JobView, SavedCheckpoint, SearchEntry, WorkerEntry
 from orchestrator.views.fold import History, read
 from orchestrator.views.search import CandidateView, SearchView, search_view, totals
+from orchestrator.views.stories import story
 from orchestrator.views.timeline import Segment, WorkerTimeline, timelines
 
 __all__ = [
     "Attempt",
     "CandidateView",
+    "Costs",
     "History",
     "JobView",
     "SavedCheckpoint",
@@ -16,8 +19,10 @@ __all__ = [
     "Segment",
     "WorkerEntry",
     "WorkerTimeline",
+    "costs",
     "read",
     "search_view",
+    "story",
     "timelines",
     "totals",
 ]

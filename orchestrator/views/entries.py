@@ -123,13 +123,14 @@ class Attempt:
 
 @dataclass(slots=True)
 class JobView:
-    """A request in execution, or executed."""
+    """A request in execution, or executed: `queued_by` is the search that queued it last, `queued_in` all that did."""
 
     id: str
     request: Payload
     queued: float
     state: str = "queued"
     queued_by: str | None = None
+    queued_in: list[str] = field(default_factory=list)
     searches: list[str] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     checkpoints: list[SavedCheckpoint] = field(default_factory=list)

@@ -25,9 +25,14 @@ Handler = Callable[[Note], None]
 
 
 class History:
-    """Everything that a store's journal tells, up to the last row applied."""
+    """Everything that a store's journal tells, up to the last row applied.
 
-    def __init__(self) -> None:
+    Args:
+        stories: whether jobs keep their rows for `stories.story`; a live view does without.
+    """
+
+    def __init__(self, *, stories: bool = True) -> None:
+        self._stories = stories
         self.searches: dict[str, SearchEntry] = {}
         self.jobs: dict[str, JobView] = {}
         self.workers: list[WorkerEntry] = []
@@ -109,7 +114,7 @@ class History:
     def _lose(self, note: Note) -> None:
         for job, attempt in list(self._open.items()):
             self._end(job, attempt.last, "lost", message="its process was killed")
-            self.jobs[job].notes.append(note)
+            self._note(self.jobs[job], note)
             self.jobs[job].state = "queued"
         for search in self.searches.values():
             for run in search.runs:
@@ -141,10 +146,11 @@ class History:
             view = self.jobs[job] = JobView(id=job, request=note.payload["request"], queued=note.time)
         if answer == "queued":
             view.queued_by = search
+            view.queued_in += [search] * (search not in view.queued_in)
             view.state, view.outcome = "queued", None
         if search not in view.searches:
             view.searches.append(search)
-        view.notes.append(note)
+        self._note(view, note)
 
     def _job_started(self, note: Note) -> None:
         event, job = note.payload, self.jobs[note.payload["job"]]
@@ -165,7 +171,7 @@ class History:
         )
         job.attempts.append(attempt)
         job.state = "running"
-        job.notes.append(note)
+        self._note(job, note)
         self._open[job.id] = attempt
 
     def _checkpoint_saved(self, note: Note) -> None:
@@ -175,7 +181,7 @@ class History:
         job.checkpoints.append(saved)
         self.checkpoints[saved.checkpoint] = saved
         self.trainings.setdefault(saved.candidate, {})[job.id] = job
-        job.notes.append(note)
+        self._note(job, note)
         attempt = self._open.get(job.id)
         if attempt is not None and attempt.number == saved.attempt:
             attempt.reached = max(attempt.reached, saved.epoch)
@@ -186,25 +192,25 @@ class History:
         if job.trained:
             self.trainings.setdefault(job.outcome["candidate"], {})[job.id] = job
         self._end(job.id, note.time, "succeeded")
-        job.notes.append(note)
+        self._note(job, note)
 
     def _attempt_failed(self, note: Note) -> None:
         event, job = note.payload, self.jobs[note.payload["job"]]
         job.state = "queued"
         self._end(job.id, note.time, "failed", event["reason"], event["message"])
-        job.notes.append(note)
+        self._note(job, note)
 
     def _job_failed(self, note: Note) -> None:
         job = self.jobs[note.payload["job"]]
         job.state, job.outcome = "failed", note.payload["outcome"]
         self._end(job.id, note.time, "failed", job.outcome["reason"], job.outcome["message"])
-        job.notes.append(note)
+        self._note(job, note)
 
     def _job_stopped(self, note: Note) -> None:
         job = self.jobs[note.payload["job"]]
         job.state = "stopped"
         self._end(job.id, note.time, "stopped", message=note.payload["reason"])
-        job.notes.append(note)
+        self._note(job, note)
 
     def _end(self, job: str, time: float, outcome: Any, reason: str = "", message: str = "") -> None:
         attempt = self._open.pop(job, None)
@@ -214,6 +220,10 @@ class History:
 
     def _tell(self, note: Note) -> None:
         if job := self.jobs.get(note.payload["job"]):
+            self._note(job, note)
+
+    def _note(self, job: JobView, note: Note) -> None:
+        if self._stories:
             job.notes.append(note)
 
     # Workers

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.views.entries import Attempt, JobView, Payload, SearchStatus
+from orchestrator.views.costs import Costs, costs
+from orchestrator.views.entries import JobView, Payload, SearchStatus
 from orchestrator.views.fold import History
 
 
@@ -32,7 +32,7 @@ class CandidateView:
 
 @dataclass(frozen=True, slots=True)
 class SearchView:
-    """All that is shown of one search. Epochs and attempts are those of jobs that this search itself queued."""
+    """All that is shown of one search; `best` and `candidates` are the strategy's own once it has returned."""
 
     id: str
     name: str
@@ -41,21 +41,11 @@ class SearchView:
     spec: Payload
     opened: float
     runs: int
-    seconds: float
-    requests: int
-    memo_hits: int
-    joined: int
-    jobs: int
-    jobs_by_state: Mapping[str, int]
-    attempts: int
-    epochs_trained: int
-    epochs_resumed_over: int
-    epochs_by_memo: int
-    resumed_jobs: int
+    costs: Costs
     best: tuple[CandidateView, ...]
     candidates: tuple[CandidateView, ...]
     curves: Mapping[str, Any]
-    failures: tuple[JobView, ...]
+    troubled: tuple[JobView, ...]
 
     @property
     def finished(self) -> bool:
@@ -65,15 +55,8 @@ class SearchView:
 
 def totals(view: SearchView) -> dict[str, int | float]:
     """Returns what a search cost, under the names that `coldframe run --json` documents."""
-    return {
-        "requests": view.requests,
-        "jobs": view.jobs,
-        "attempts": view.attempts,
-        "epochs_trained": view.epochs_trained,
-        "epochs_resumed_over": view.epochs_resumed_over,
-        "memo_hits": view.memo_hits,
-        "seconds": round(view.seconds, 3),
-    }
+    names = ("requests", "jobs", "attempts", "epochs_trained", "epochs_resumed_over", "memo_hits")
+    return {name: getattr(view.costs, name) for name in names} | {"seconds": round(view.costs.seconds, 3)}
 
 
 def search_view(history: History, search: str, *, alive: bool = True) -> SearchView:
@@ -85,68 +68,22 @@ def search_view(history: History, search: str, *, alive: bool = True) -> SearchV
         alive: whether a process holds the store; without one, nothing that the journal left open is running.
     """
     entry = history.searches[search]
-    answers = Counter(asked.answer for asked in entry.requests)
-    own = [job for job in history.jobs.values() if _queued(job, search)]
-    mine = [(job, [a for a in job.attempts if a.search == search]) for job in own]
-    resumed = [_resumed_over(attempts) for _, attempts in mine]
     candidates = tuple(_candidates(history, search))
-    status: SearchStatus = "interrupted" if entry.status == "running" and not alive else entry.status
+    own = [job for job in history.jobs.values() if search in job.queued_in]
     return SearchView(
         id=search,
         name=entry.name,
-        status=status,
+        status="interrupted" if entry.status == "running" and not alive else entry.status,
         message=entry.message,
         spec=entry.spec,
         opened=entry.opened,
         runs=len(entry.runs),
-        seconds=entry.seconds,
-        requests=len(entry.requests),
-        memo_hits=answers["memo"],
-        joined=answers["joined"],
-        jobs=len(own),
-        jobs_by_state=Counter(job.state if alive or job.state != "running" else "queued" for job in own),
-        attempts=sum(len(attempts) for _, attempts in mine),
-        epochs_trained=sum(a.epochs_trained for _, attempts in mine for a in attempts),
-        epochs_resumed_over=sum(resumed),
-        epochs_by_memo=_epochs_by_memo(history, search),
-        resumed_jobs=sum(epochs > 0 for epochs in resumed),
+        costs=costs(history, search, alive=alive),
         best=tuple(_best(history, search, candidates)),
         candidates=candidates,
         curves=(entry.result or {}).get("curves", {}),
-        failures=tuple(job for job in own if job.state == "failed" or any(a.outcome == "failed" for a in job.attempts)),
+        troubled=tuple(job for job in own if any(a.outcome == "failed" for a in job.attempts)),
     )
-
-
-def _queued(job: JobView, search: str) -> bool:
-    """Whether the search put this job on the queue, rather than finding it there or done."""
-    asked = (note.payload for note in job.notes if note.kind == "requested")
-    return any(request["search"] == search and request["answer"] == "queued" for request in asked)
-
-
-def _resumed_over(attempts: list[Attempt]) -> int:
-    """Epochs that a job did not train because an earlier request had: what its last foreign start skipped."""
-    epochs = 0
-    for attempt in attempts:
-        if attempt.checkpoint is None:
-            epochs = 0
-        elif attempt.foreign:
-            epochs = attempt.epoch
-    return epochs
-
-
-def _epochs_by_memo(history: History, search: str) -> int:
-    """Epochs that the search had for nothing from the memo: each epoch of each candidate counts once at most."""
-    covered: dict[str, int] = {}
-    saved = 0
-    for asked in history.searches[search].requests:
-        job = history.jobs[asked.job]
-        if job.kind != "train" or not job.trained:
-            continue
-        before = covered.get(job.candidate or "", 0)
-        if asked.answer == "memo":
-            saved += max(0, job.epochs - before)
-        covered[job.candidate or ""] = max(before, job.epochs)
-    return saved
 
 
 def _candidates(history: History, search: str) -> Iterator[CandidateView]:
