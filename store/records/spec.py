@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 
 from store.records.base import Config, digest
@@ -12,6 +14,7 @@ class Resources(Config):
     """How a search is run; nothing here changes its result."""
 
     workers: int = Field(default=2, ge=1, le=256, description="worker processes")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: GPUs if there are any, else CPU")
     threads: int = Field(default=1, ge=1, description="CPU threads of each worker")
     checkpoint_seconds: float = Field(default=30.0, gt=0, description="a checkpoint at least so often")
     retries: int = Field(default=3, ge=0, description="further attempts after a failed one")

@@ -1,0 +1,181 @@
+"""One search in the foreground: what `coldframe run` does.
+
+Taking a search up again is the same as starting it. The journal is folded, the strategy's coroutine is run from its
+last saved state, and what it asks for again is answered from the store.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import msgpack
+from store.opening import Store
+
+from orchestrator import devices
+from orchestrator.errors import OrchestratorError, SearchCrashed
+from orchestrator.memory import Memory
+from orchestrator.observer import Observer
+from orchestrator.reactions import Terms
+from orchestrator.runtime import Runtime
+from orchestrator.searches import SearchPort
+from orchestrator.spec import Plan, check_totals, load
+from store.errors import StoreError
+from store.records.events import (
+    SearchExtended,
+    SearchFailed,
+    SearchFinished,
+    SearchInterrupted,
+    SearchOpened,
+    SearchStarted,
+)
+from store.records.messages import JobSettings
+from store.records.results import Result
+from store.records.spec import SearchSpec
+from strategies.errors import StrategyError
+from strategies.run import Run
+
+TORCH_FREE = frozenset({"scripted"})
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """How a run ended: `finished`, or `interrupted` by a signal. `repeated`: it had been finished before."""
+
+    search: str
+    status: str
+    signal: int | None = None
+    repeated: bool = False
+
+
+def run(spec_path: Path, store: Path, *, workers: int | None = None, observer: Observer) -> RunEnd:
+    """Runs a search to its end, or until SIGINT or SIGTERM; takes it up again if the store knows it.
+
+    Args:
+        spec_path: the TOML file.
+        store: the store's folder, made if it is not there.
+        workers: worker processes, instead of the spec's `resources.workers`.
+        observer: who watches.
+
+    Raises:
+        SpecError: if the spec cannot be used.
+        TotalLowered: if the search was set to a higher total before.
+        StoreError: if the store cannot be used, or fails for good.
+        SearchCrashed: if the strategy raised.
+    """
+    plan = load(spec_path)
+    slots = devices.slots(plan.spec.resources.device, workers or plan.spec.resources.workers)
+    with Store.open(store, write=True, create=True) as opened:
+        foreground = Foreground(opened, plan, observer, slots)
+        try:
+            return anyio.run(foreground.run)
+        except BaseExceptionGroup as group:
+            raise _first_of(group) from group
+
+
+class Foreground:
+    """The run of one search in an open store."""
+
+    def __init__(self, store: Store, plan: Plan, observer: Observer, slots: list[devices.Device]) -> None:
+        self._store, self._plan, self._observer, self._slots = store, plan, observer, slots
+        self._memory = Memory()
+        self._signal: int | None = None
+        self._result: Result | None = None
+
+    async def run(self) -> RunEnd:
+        """Takes the search up and sees it to its end."""
+        self._recall()
+        plan = self._plan
+        known = self._memory.searches.get(plan.id)
+        if known is not None:
+            before = SearchSpec.model_validate(known.spec)
+            check_totals(plan, before)
+            if known.status == "finished" and before.strategy == plan.spec.strategy:
+                return RunEnd(plan.id, "finished", repeated=True)
+        runtime = Runtime(self._store, self._memory, plan.spec.resources, self._observer)
+        async with anyio.create_task_group() as tasks:
+            await runtime.start(tasks, self._slots, self._preload())
+            with anyio.CancelScope() as scope:
+                tasks.start_soon(self._await_signal, scope)
+                await self._open(runtime)
+                await self._search(runtime)
+            await self._close(runtime)
+        return RunEnd(plan.id, "interrupted" if self._result is None else "finished", self._signal)
+
+    def _recall(self) -> None:
+        """Folds the journal: after this, memory holds all that earlier runs got done."""
+        for row in self._store.journal.raw():
+            payload = msgpack.unpackb(row.payload, raw=False)
+            self._memory.apply(row.type, payload)
+            self._observer.recalled(row.sequence, row.time, row.type, payload)
+
+    def _preload(self) -> str | None:
+        name = self._plan.spec.trainer.name
+        return None if name in TORCH_FREE else name
+
+    async def _open(self, runtime: Runtime) -> None:
+        search, spec = self._plan.id, self._plan.spec
+        known = self._memory.searches.get(search)
+        if known is None:
+            await runtime.commit(SearchOpened(search=search, spec=spec))
+        elif SearchSpec.model_validate(known.spec) != spec:
+            await runtime.commit(SearchExtended(search=search, spec=spec))
+        await runtime.commit(SearchStarted(search=search, pid=os.getpid()))
+
+    async def _search(self, runtime: Runtime) -> None:
+        """Runs the strategy's coroutine and journals how it ended."""
+        search = self._plan.id
+        port = runtime.open_port(search, self._terms())
+        try:
+            self._result = await self._plan.make_strategy().search(self._run(port))
+        except (OrchestratorError, StoreError):
+            raise
+        except Exception as error:
+            # Whatever a strategy raises, the journal must say that the search ended here, and why.
+            await runtime.commit(SearchFailed(search=search, message=f"{type(error).__name__}: {error}"))
+            if isinstance(error, StrategyError):
+                raise
+            raise SearchCrashed(search, f"{type(error).__name__}: {error}") from error
+        await runtime.commit(SearchFinished(search=search, result=self._result.model_dump()))
+
+    async def _close(self, runtime: Runtime) -> None:
+        """Stops what still runs at a checkpoint, and ends the workers."""
+        await runtime.drain()
+        if self._result is None:
+            name = signal.Signals(self._signal or signal.SIGTERM).name
+            await runtime.commit(SearchInterrupted(search=self._plan.id, reason=name))
+        await runtime.leave()
+
+    async def _await_signal(self, scope: anyio.CancelScope) -> None:
+        """The first signal stops the search in good order, the second one at once."""
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                if self._signal is not None:
+                    os.kill(os.getpid(), signal.SIGKILL)  # the workers die with us, and the store can take it
+                self._signal = int(number)
+                self._observer.waiting(f"{number.name}: workers stop at a checkpoint; once more to leave at once")
+                scope.cancel()
+
+    def _terms(self) -> Terms:
+        spec = self._plan.spec
+        settings = JobSettings(
+            data_path=self._plan.data_path,
+            checkpoint_seconds=spec.resources.checkpoint_seconds,
+            faults=spec.faults,
+        )
+        return Terms(settings, spec.resources.retries)
+
+    def _run(self, port: SearchPort) -> Run:
+        restored = self._memory.searches[self._plan.id].restored()
+        return Run(port, self._plan.spec, self._plan.space, self._plan.data, restored)
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that a group of one is about; several are given as they are."""
+    inner: BaseException = group
+    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+        inner = inner.exceptions[0]
+    return inner

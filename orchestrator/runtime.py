@@ -1,0 +1,190 @@
+"""Carries the scheduler's commands out, and feeds it what happens.
+
+One task (`_act`) owns the scheduler. It takes all that has happened since its last turn, commits the events that
+follow in one journal transaction, and only then performs the commands. While it waits for the disk, more happens: that
+is the next transaction (group commit).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup
+from store.opening import Store
+
+from orchestrator.devices import Device
+from orchestrator.memory import Memory
+from orchestrator.observer import Observer
+from orchestrator.reactions import Answer, Assign, AwaitSpace, Command, Delay, Quarantine, Reaction, SendStop, Terms
+from orchestrator.scheduler import Scheduler
+from orchestrator.searches import SearchPort
+from orchestrator.space import room_in
+from orchestrator.supervision import Supervisor
+from store.errors import StoreFull
+from store.records.events import AnyEvent
+from store.records.messages import AnyReport, Progress
+from store.records.outcomes import Reason
+from store.records.requests import AnyRequest
+from store.records.spec import Resources
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+
+
+class Runtime:
+    """The running daemon: its journal, its workers, its searches."""
+
+    def __init__(self, store: Store, memory: Memory, resources: Resources, observer: Observer) -> None:
+        self.memory = memory
+        self.scheduler = Scheduler(memory)
+        self._store = store
+        self._observer = observer
+        self._ports: dict[str, SearchPort] = {}
+        self._inbox: list[tuple[Callable[[], Reaction], anyio.Event | None]] = []
+        self._wake = anyio.Event()
+        self._quiet = anyio.Event()
+        self._space_wait = FIRST_WAIT
+        self._why: str | None = None
+        self._resources = resources
+        self._supervisor = Supervisor(self, store.folder, resources)
+        self._tasks: TaskGroup
+
+    # What the rest of the orchestrator calls.
+
+    async def start(self, tasks: TaskGroup, devices: list[Device], preload: str | None) -> None:
+        """Starts acting, and one worker on each of the devices."""
+        self._tasks = tasks
+        tasks.start_soon(self._act)
+        self._supervisor.start(tasks, devices, preload)
+
+    def open_port(self, search: str, terms: Terms) -> SearchPort:
+        """Returns the port of a search that memory knows."""
+        self.scheduler.add_search(search, terms)
+        self._ports[search] = SearchPort(search, self)
+        return self._ports[search]
+
+    def post(self, stimulus: Callable[[], Reaction], done: anyio.Event | None = None) -> None:
+        """Hands over something that happened; `done` is set when all that follows is committed and performed."""
+        self._inbox.append((stimulus, done))
+        self._wake.set()
+
+    async def commit(self, event: AnyEvent) -> None:
+        """Journals an event; returns when it is durable."""
+        done = anyio.Event()
+        self.post(lambda: self._record(event), done)
+        await done.wait()
+
+    def ask(self, search: str, index: int, request: AnyRequest) -> Reaction:
+        """The scheduler's reaction to a request."""
+        return self.scheduler.request(search, index, request)
+
+    def strategy_progress(self, search: str, done: int, total: int, label: str) -> None:
+        """Shows how far a strategy is."""
+        self._observer.strategy(done, total, label)
+
+    async def drain(self) -> None:
+        """Stops every job at a checkpoint; returns when no worker has one."""
+        done = anyio.Event()
+        self.post(self.scheduler.drain, done)
+        await done.wait()
+        while self.scheduler.busy:
+            self._quiet = anyio.Event()
+            await self._quiet.wait()
+
+    async def leave(self) -> None:
+        """Ends the workers, and then the task that acts."""
+        await self._supervisor.leave()
+        self._tasks.cancel_scope.cancel()
+
+    # What the supervisor calls.
+
+    def worker_ready(self, worker: str, device: str, pid: int) -> None:
+        """A worker said hello."""
+        self.post(lambda: self.scheduler.worker_ready(worker, device, pid))
+
+    def worker_lost(self, worker: str, reason: Reason, message: str) -> None:
+        """A worker's process is gone."""
+        self.post(lambda: self.scheduler.worker_lost(worker, reason, message))
+
+    def report(self, worker: str, message: AnyReport, seconds: float) -> None:
+        """A worker said something about its job."""
+        if isinstance(message, Progress):
+            self._observer.progress(worker, message.job, message)
+        self.post(lambda: self.scheduler.report(worker, message, seconds))
+
+    # The one task that acts.
+
+    async def _act(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            batch, self._inbox = self._inbox, []
+            reactions = [(stimulus(), done) for stimulus, done in batch]
+            await self._commit([event for reaction, _ in reactions for event in reaction.events])
+            for reaction, done in reactions:
+                for command in reaction.commands:
+                    await self._perform(command)
+                if done is not None:
+                    done.set()
+            self._show_why()
+            if not self.scheduler.busy:
+                self._quiet.set()
+
+    def _record(self, event: AnyEvent) -> Reaction:
+        self.memory.apply(event.type, event.model_dump())
+        return Reaction(events=[event])
+
+    async def _commit(self, events: list[AnyEvent]) -> None:
+        if not events:
+            return
+        wait = FIRST_WAIT
+        while True:
+            try:
+                last = await asyncio.wrap_future(self._store.journal.submit(events))
+                break
+            except StoreFull as error:
+                self._observer.waiting(f"{error}; nothing is lost, the journal is tried again every {wait:.0f} s")
+                await anyio.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+        now = time.time()
+        for offset, event in enumerate(events, start=last - len(events) + 1):
+            self._observer.event(offset, now, event)
+
+    async def _perform(self, command: Command) -> None:
+        match command:
+            case Assign(worker, message):
+                await self._supervisor.assign(worker, message)
+            case SendStop(worker, message):
+                await self._supervisor.stop(worker, message)
+            case Answer(search, job):
+                if port := self._ports.get(search):
+                    port.answer(job)
+            case Delay(job, seconds):
+                self._tasks.start_soon(self._delay, job, seconds)
+            case Quarantine(blobs):
+                for blob in blobs:
+                    await to_thread.run_sync(self._store.blobs.quarantine, blob)
+            case AwaitSpace():
+                self._tasks.start_soon(self._await_space)
+
+    async def _delay(self, job: str, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        self.post(lambda: self.scheduler.delay_over(job))
+
+    async def _await_space(self) -> None:
+        """Waits for room; where the disk shows room all along (a quota, a limit), tries ever less often."""
+        room = False
+        while not room:
+            await anyio.sleep(self._space_wait)
+            self._space_wait = min(2 * self._space_wait, LONGEST_WAIT)
+            room = await to_thread.run_sync(room_in, self._store.folder)
+        self.post(self.scheduler.space_returned)
+
+    def _show_why(self) -> None:
+        why = self.scheduler.why()
+        if why != self._why:
+            self._why = why
+            self._observer.waiting(why)

@@ -1,0 +1,133 @@
+"""From a TOML file to a checked search: every problem found at once, each with its key, value and what was expected."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import strategies.registry
+import strategies.spaces.registry
+from pydantic import ValidationError
+
+import trainers.registry
+from orchestrator.errors import Problem, SpecError, TotalLowered
+from store.records.candidates import Data, Named
+from store.records.spec import SearchSpec
+from strategies.errors import StrategyError
+from strategies.run import Strategy
+from strategies.spaces.base import Space
+from trainers.errors import TrainerError
+from trainers.fingerprint import expand, identity
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked spec, and what its names stand for."""
+
+    file: str
+    spec: SearchSpec
+    space: Space
+    data: Data
+    data_path: str | None
+    totals: frozenset[str]
+    make_strategy: Callable[[], Strategy]
+
+    @property
+    def id(self) -> str:
+        """The search's id: the same for the same search, whatever its totals and resources are."""
+        return self.spec.identity(self.totals, self.data.fingerprint)
+
+
+def load(path: Path) -> Plan:
+    """Reads and checks a spec.
+
+    Raises:
+        SpecError: naming everything that is wrong with the file.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = tomllib.load(file)
+    except OSError as error:
+        raise SpecError(str(path), [Problem("file", None, f"cannot be read: {error.strerror}")]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(str(path), [Problem("file", None, f"is not TOML: {error}")]) from error
+    return plan(raw, str(path))
+
+
+def plan(raw: dict[str, Any], file: str) -> Plan:
+    """Checks what was read from a file; raises `SpecError` as `load` does."""
+    problems: list[Problem] = []
+    spec = _caught(problems, "", lambda: SearchSpec.model_validate(raw))
+    options = _if_named(raw, "strategy", problems, strategies.registry.options)
+    space = _if_named(raw, "space", problems, strategies.spaces.registry.create)
+    trainer = _if_named({"trainer": {"name": "cell"}} | raw, "trainer", problems, _trainer)
+    data = _caught(problems, "data", lambda: identity(spec.data)) if spec is not None else None
+    if problems or spec is None or options is None or space is None or trainer is None or data is None:
+        raise SpecError(file, problems)
+    # Defaults are written out, so that leaving an option out and giving its default are the same candidate.
+    filled = spec.model_copy(update={"space": space.spec, "trainer": trainer})
+    path = str(expand(spec.data.name, spec.data.path)) if spec.data.path is not None else None
+    return Plan(
+        file=file,
+        spec=filled,
+        space=space,
+        data=data,
+        data_path=path,
+        totals=type(options).totals,
+        make_strategy=lambda: strategies.registry.create(filled.strategy, filled),
+    )
+
+
+def check_totals(plan: Plan, before: SearchSpec) -> None:
+    """Checks that no total is less than the same search was asked for before.
+
+    Raises:
+        TotalLowered: naming the total, and both values.
+    """
+    for key in sorted(plan.totals):
+        now, then = _total(plan.spec, key), _total(before, key)
+        if now < then:
+            raise TotalLowered(plan.file, key, now, then)
+
+
+def _total(spec: SearchSpec, key: str) -> int:
+    value = getattr(strategies.registry.options(spec.strategy), key)
+    return int(value)
+
+
+def _trainer(named: Named) -> Named:
+    options = trainers.registry.entry(named.name).options.model_validate(named.options)
+    return Named(name=named.name, options=options.model_dump())
+
+
+def _if_named(raw: dict[str, Any], key: str, problems: list[Problem], make: Callable[[Named], Made]) -> Made | None:
+    """Makes what a table names, if the table is sound enough to look further into it."""
+    try:
+        named = Named.model_validate(raw[key])
+    except (KeyError, ValidationError):
+        return None  # `SearchSpec` has said so already
+    return _caught(problems, key, lambda: make(named))
+
+
+def _caught(problems: list[Problem], key: str, make: Callable[[], Made]) -> Made | None:
+    try:
+        return make()
+    except ValidationError as error:
+        problems += [_problem(key, detail) for detail in error.errors(include_url=False)]
+    except (StrategyError, TrainerError) as error:
+        problems.append(Problem(key, None, str(error)))
+    return None
+
+
+def _problem(prefix: str, detail: Any) -> Problem:
+    key = ".".join([prefix, *map(str, detail["loc"])]).strip(".")
+    if detail["type"] == "extra_forbidden":
+        return Problem(key, detail["input"], "is not a key that is known here")
+    if detail["type"] == "missing":
+        return Problem(key, None, "is missing")
+    return Problem(key, detail["input"], detail["msg"][0].lower() + detail["msg"][1:])
