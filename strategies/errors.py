@@ -1,12 +1,16 @@
 """What can go wrong in strategies and spaces.
 
 StrategyError
-└── InvalidGenotype
+├── InvalidGenotype
+├── InvalidArchitecture
+├── InvalidOptions
+└── ReplayDiverged
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 
 class StrategyError(Exception):
@@ -23,3 +27,44 @@ class InvalidGenotype(StrategyError):
         self.source = source
         where = f"{source}: " if source else ""
         super().__init__(f"{where}invalid genotype: " + "; ".join(self.problems))
+
+
+class InvalidArchitecture(StrategyError):
+    """Raised when genes are not of the space that is asked about them."""
+
+    def __init__(self, space: str, genes: Sequence[int], expected: str) -> None:
+        self.space, self.genes, self.expected = space, tuple(genes), expected
+        super().__init__(f"not an architecture of the space {space!r}: {list(genes)!r:.200}: expected {expected}")
+
+
+class OptionProblem(NamedTuple):
+    """One option that is wrong, e.g. `strategy.cycles`, its value, and what was expected instead."""
+
+    key: str
+    value: object
+    expected: str
+
+    def __str__(self) -> str:
+        shown = "" if self.value is None else f" is {self.value!r:.80}:"
+        return f"{self.key}{shown} {self.expected}"
+
+
+class InvalidOptions(StrategyError):
+    """Raised when a strategy's or a space's name or options are wrong; names all of them at once."""
+
+    def __init__(self, problems: Sequence[OptionProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+class ReplayDiverged(StrategyError):
+    """Raised when a search asks for something else than it asked for at the same point before it was interrupted."""
+
+    exit_code = 1
+
+    def __init__(self, point: str, recorded: str, asked: str) -> None:
+        self.point, self.recorded, self.asked = point, recorded, asked
+        super().__init__(
+            f"{point}: {recorded} was recorded, {asked} is asked for now. A strategy must ask the same questions when "
+            "it gets the same answers: it may take randomness from run.rng alone, and no time, files or global state"
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from store.records.spec import SearchSpec
 from strategies.spaces.base import Space
 
 Item = TypeVar("Item")
+Schedule = Literal["cosine", "cosine_restarts"]
 
 
 class Handle(Awaitable[AnyOutcome], Protocol):
@@ -80,16 +81,31 @@ class Run:
             bits.state = json.loads(restored.rng)
         self.rng = np.random.Generator(bits)
 
-    def candidate(self, architecture: Architecture, *, schedule_epochs: int | None = None) -> Candidate:
+    def candidate(
+        self,
+        architecture: Architecture,
+        *,
+        schedule_epochs: int | None = None,
+        schedule: Schedule | None = None,
+        reset_momentum_epochs: int | None = None,
+    ) -> Candidate:
         """Returns the candidate that the spec makes of an architecture, in its canonical encoding.
+
+        The arguments after the architecture are what the strategy wishes where the spec's recipe does not say. A
+        recipe that gives `schedule_epochs` says all of its schedule, one that does not leaves all of it open.
 
         Args:
             architecture: any encoding of it.
-            schedule_epochs: length of the learning-rate schedule, where the recipe does not say.
+            schedule_epochs: length of the learning-rate schedule in epochs.
+            schedule: its kind; the recipe's if absent.
+            reset_momentum_epochs: forget the momentum each time so many epochs are done.
         """
-        recipe = self.spec.recipe
+        recipe, wishes = self.spec.recipe, dict[str, Any]()
         if recipe.schedule_epochs is None:
-            recipe = recipe.model_copy(update={"schedule_epochs": schedule_epochs})
+            wishes = {"schedule_epochs": schedule_epochs, "schedule": schedule or recipe.schedule}
+        if recipe.reset_momentum_epochs is None:
+            wishes["reset_momentum_epochs"] = reset_momentum_epochs
+        recipe = recipe.model_copy(update=wishes)
         return Candidate(
             trainer=self.spec.trainer,
             space=self.space.spec,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -43,9 +44,16 @@ class Space(Protocol):
         ...
 
 
+@runtime_checkable
 class MutableSpace(Space, Protocol):
     """A space whose architectures can be changed by one small step."""
 
-    def mutate(self, architecture: Architecture, rng: np.random.Generator) -> tuple[Architecture, str]:
-        """Returns a neighbour, never the same architecture, and the mutation in words."""
+    def mutate(
+        self, architecture: Architecture, rng: np.random.Generator, weights: Mapping[str, float] | None = None
+    ) -> tuple[Architecture, str]:
+        """Returns a neighbour, never the same architecture, and the mutation in words.
+
+        `weights` gives the relative weights of the kinds of mutation by name, e.g. `hidden_state` and `operation` for
+        cells; kinds that a space does not have are passed over, and all are equal if none is given.
+        """
         ...
