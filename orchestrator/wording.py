@@ -1,0 +1,74 @@
+"""Numbers and events in words, the same in the live table, the plain lines, the commands and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.views.entries import SHORT, JobView
+
+
+def accuracy(value: float | None) -> str:
+    """`93.42 %`, or a dash where there is none."""
+    return "-" if value is None else f"{value * 100:.2f} %"
+
+
+def amount(value: float | None) -> str:
+    """A count with three digits and a unit: `199,762` is `0.200 M`."""
+    if value is None:
+        return "-"
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size * 0.1:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.0f}"
+
+
+def duration(seconds: float) -> str:
+    """`8.2 s`, `3 min 05 s` or `2 h 10 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def size(count: float) -> str:
+    """Bytes in a unit that reads well: `1.4 GiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def plural(count: int, word: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def notable(kind: str, event: Mapping[str, Any], job: JobView | None) -> str | None:
+    """Returns an event in one line for people who watch, or None for one that they need not see."""
+    words = job.words if job else ""
+    match kind:
+        case "job_succeeded":
+            found = event["outcome"].get("accuracy")
+            return words + ("" if found is None else f": {accuracy(found)}")
+        case "attempt_failed":
+            return f"{words}: attempt {event['attempt']} failed: {event['reason']}: {event['message']}"
+        case "job_failed":
+            return f"{words}: given up: {event['outcome']['reason']}: {event['outcome']['message']}"
+        case "checkpoint_quarantined":
+            return f"checkpoint {event['checkpoint'][:SHORT]} cannot be read and is set aside: {event['message']}"
+        case "stale_report":
+            return f"{words}: passed over a late message of attempt {event['attempt']}"
+        case "search_interrupted":
+            return f"interrupted: {event['reason']}"
+        case "search_failed":
+            return f"failed: {event['message']}"
+    return None
+
+
+TROUBLE = frozenset({"attempt_failed", "job_failed", "checkpoint_quarantined", "search_failed"})
+"""Events that deserve attention."""
