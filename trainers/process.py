@@ -1,0 +1,80 @@
+"""The worker as a process: whom it dies with, which signals it heeds, and how it ends."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+from trainers.errors import HandshakeRefused
+
+# Exit statuses, after <sysexits.h> where it has one.
+ORPHANED = 0
+BROKEN_DEVICE = 69
+BAD_PROTOCOL = 76
+
+_PR_SET_PDEATHSIG = 1
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+log = logging.getLogger("coldframe.worker")
+
+
+def settle(worker: str, parent: int, threads: int) -> None:
+    """Makes this process a worker. Call it before numpy or torch are imported: they read their threads once.
+
+    Raises:
+        HandshakeRefused: if the parent is not, or no longer, the process that was meant.
+    """
+    _die_with(parent)
+    # A terminal's Ctrl-C reaches the whole process group, but what happens then is the daemon's decision.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)  # lets the daemon log where a hung worker stands
+    _close_stdin()
+    for variable in _THREAD_VARIABLES:
+        os.environ[variable] = str(threads)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"%(asctime)s {worker} %(message)s")
+
+
+def adopt(descriptor: int) -> socket.socket:
+    """Returns the inherited socket.
+
+    Raises:
+        HandshakeRefused: if the descriptor is not a stream socket.
+    """
+    try:
+        connection = socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise HandshakeRefused(f"--fd {descriptor} is not a socket ({error.strerror})") from error
+    if connection.type != socket.SOCK_STREAM:
+        raise HandshakeRefused(f"--fd {descriptor} is not a stream socket")
+    return connection
+
+
+def leave(status: int, why: str) -> NoReturn:
+    """Ends the process at once, without clean-up that could block (a CUDA context, a thread in a driver)."""
+    log.info("leaving with status %d: %s", status, why)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _die_with(parent: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise HandshakeRefused(f"prctl failed ({os.strerror(ctypes.get_errno())})")
+    if os.getppid() != parent:  # it may have died before the line above
+        raise HandshakeRefused(f"the parent is process {os.getppid()}, not {parent}")
+
+
+def _close_stdin() -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
