@@ -4,6 +4,7 @@ OrchestratorError
 ├── SpecError
 ├── TotalLowered
 ├── UnknownSearch
+├── UnknownId
 ├── InvalidTransition
 ├── InvariantBroken
 ├── WorkerHandshakeFailed
@@ -61,6 +62,15 @@ class UnknownSearch(OrchestratorError):
     def __init__(self, name: str, found: Sequence[str]) -> None:
         how = f"stands for {len(found)}: {', '.join(item[:12] for item in found)}" if found else "is not in this store"
         super().__init__(f"search {name!r} {how}; `coldframe list` shows all")
+
+
+class UnknownId(OrchestratorError):
+    """Raised when nothing of a kind, or more than one, has an id that begins so."""
+
+    def __init__(self, kind: str, text: str, found: Sequence[str]) -> None:
+        shown = ", ".join(item[:32] for item in found[:5])
+        how = f"stands for {len(found)}: {shown}" if found else "is not in this store (give at least 4 digits of the id)"
+        super().__init__(f"{kind} {text!r} {how}")
 
 
 class InvalidTransition(OrchestratorError):
