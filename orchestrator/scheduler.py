@@ -88,9 +88,8 @@ class Scheduler:
         """A worker's process is gone."""
         slot = self.workers.pop(worker)
         self._emit(WorkerEnded(worker=worker, pid=slot.pid, cause=message))
-        if slot.job is not None:
-            self._release(slot)
-            self._attempt_failed(self.jobs[slot.job], reason, message)
+        if (job := self._release(slot)) is not None:
+            self._attempt_failed(job, reason, message)
         return self._react()
 
     def report(self, worker: str, message: AnyReport, seconds: float) -> Reaction:
@@ -247,10 +246,14 @@ class Scheduler:
         self._reaction.commands += [Answer(search, job.id) for search in job.searches]
         del self.jobs[job.id]
 
-    def _release(self, slot: Slot) -> None:
-        if slot.job is not None:
-            self._on_workers[self.jobs[slot.job].searches[0]] -= 1
-            slot.job = None
+    def _release(self, slot: Slot) -> Job | None:
+        """Takes a worker's job off it."""
+        if slot.job is None:
+            return None
+        job = self.jobs[slot.job]
+        self._on_workers[job.searches[0]] -= 1
+        slot.job = None
+        return job
 
     # Placement.
 
