@@ -32,6 +32,7 @@ class Result(Record):
 
     best: tuple[Individual, ...]
     history: tuple[Individual, ...]
+    notes: tuple[str, ...] = Field(default=(), description="what a reader of the result should know")
     curves: dict[str, Any] = Field(
         default_factory=dict, description="lists of numbers by name, e.g. `mean_accuracy_2E` over cycles"
     )

@@ -8,7 +8,7 @@ operation (EcoNAS A3, steps 1 to 4; step 5 adds the two). An input is a state: 0
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from typing import Any, Literal, NamedTuple
@@ -82,12 +82,12 @@ class Size(NamedTuple):
 class CellSpace:
     """All pairs of a normal and a reduction cell with a number of nodes over a list of operations."""
 
-    options: CellOptions = CellOptions()
+    options: CellOptions = field(default_factory=CellOptions)
 
     @cached_property
     def spec(self) -> Named:
         """The name `cell` and all options; a preset such as `zoo` is the same space under another name."""
-        return Named(name="cell", options=self.options.model_dump())
+        return Named(name="cell", options=self.options.model_dump(mode="json"))
 
     @cached_property
     def operations(self) -> tuple[str, ...]:

@@ -1,0 +1,99 @@
+"""The strategies by name. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from store.records.candidates import Named
+from store.records.spec import SearchSpec
+from strategies.econas.options import EcoNASOptions
+from strategies.econas.search import EcoNAS
+from strategies.errors import InvalidOptions, OptionProblem
+from strategies.options import StrategyOptions, read, unknown_name
+from strategies.random_search import RandomSearch, RandomSearchOptions
+from strategies.run import Strategy
+from strategies.spaces import registry as spaces
+from strategies.spaces.base import MutableSpace
+
+
+class Registered(NamedTuple):
+    """What a name stands for: the options it takes, and what makes a strategy of them for a spec."""
+
+    options: type[StrategyOptions]
+    factory: Callable[[Any, SearchSpec], Strategy]
+
+
+def _random(options: RandomSearchOptions, spec: SearchSpec) -> Strategy:
+    return RandomSearch(options)
+
+
+def _econas(options: EcoNASOptions, spec: SearchSpec) -> Strategy:
+    problems = []
+    if not isinstance(spaces.create(spec.space), MutableSpace):
+        problems.append(OptionProblem("space.name", spec.space.name, "expected a space that can be mutated for econas"))
+    if spec.recipe.schedule_epochs is None and spec.recipe.schedule not in ("cosine", options.schedule):
+        why = "econas sets the schedule: set strategy.schedule instead, or recipe.schedule_epochs too"
+        problems.append(OptionProblem("recipe.schedule", spec.recipe.schedule, why))
+    if problems:
+        raise InvalidOptions(problems)
+    return EcoNAS(options)
+
+
+_STRATEGIES: dict[str, Registered] = {
+    "econas": Registered(EcoNASOptions, _econas),
+    "random": Registered(RandomSearchOptions, _random),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Returns the registered names, sorted."""
+    return tuple(sorted(_STRATEGIES))
+
+
+def register(name: str, options: type[StrategyOptions], factory: Callable[[Any, SearchSpec], Strategy]) -> None:
+    """Adds a strategy under a name that is free.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+    if name in _STRATEGIES:
+        raise ValueError(f"a strategy named {name!r} is registered already")
+    _STRATEGIES[name] = Registered(options, factory)
+
+
+def find(name: str) -> Registered:
+    """Returns what a name stands for.
+
+    Raises:
+        InvalidOptions: if there is no such strategy.
+    """
+    if name not in _STRATEGIES:
+        raise unknown_name("strategy", name, _STRATEGIES)
+    return _STRATEGIES[name]
+
+
+def options(named: Named) -> StrategyOptions:
+    """Returns a strategy's options, defaults filled in.
+
+    Raises:
+        InvalidOptions: if there is no such strategy, or naming all of its options that are unknown or wrong.
+    """
+    return read(find(named.name).options, named.options, "strategy")
+
+
+def create(spec: SearchSpec) -> Strategy:
+    """Returns the strategy that a spec names.
+
+    Raises:
+        InvalidOptions: naming everything that is wrong with the spec's strategy, and with its space for the strategy.
+    """
+    problems: list[OptionProblem] = []
+    for check in (lambda: options(spec.strategy), lambda: spaces.create(spec.space)):
+        try:
+            check()
+        except InvalidOptions as error:
+            problems += error.problems
+    if problems:
+        raise InvalidOptions(problems)
+    return find(spec.strategy.name).factory(options(spec.strategy), spec)
