@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Any
+from inspect import isroutine
+from typing import Any, cast
 
 from store.records import arrays
 from store.records.outcomes import Computed
@@ -47,9 +48,9 @@ def _is_registered(name: str) -> bool:
 
 def _find(name: str, module_name: str, function_name: str) -> Callable[..., Any]:
     try:
-        function = getattr(importlib.import_module(module_name), function_name, None)
+        function: Any = getattr(importlib.import_module(module_name), function_name, None)
     except ModuleNotFoundError as error:
         raise UnknownComputation(name, str(error)) from error
-    if not callable(function) or getattr(function, "__module__", None) != module_name:
+    if not isroutine(function) or function.__module__ != module_name:
         raise UnknownComputation(name, f"{module_name} defines no function {function_name!r}")
-    return function
+    return cast(Callable[..., Any], function)

@@ -106,9 +106,7 @@ class Job:
         """Whether `checkpoint_seconds` have gone by since the last save, or since the job began."""
         return self._clock() - self._saved >= self.settings.checkpoint_seconds
 
-    def alive(
-        self, epoch: int, step: int, steps: int, images_per_second: float | None = None, note: str = ""
-    ) -> None:
+    def alive(self, epoch: int, step: int, steps: int, images_per_second: float | None = None, note: str = "") -> None:
         """Says that the job goes on, and looks for orders. Call it at every step; it costs microseconds.
 
         Args:

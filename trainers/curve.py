@@ -1,0 +1,82 @@
+"""Made-up learning curves: what the `scripted` trainer plays. Pure, and the same on every machine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+from blake3 import blake3
+
+from store.records.candidates import Architecture, Candidate
+from store.records.outcomes import EpochMetrics
+from trainers.options import ScriptedOptions
+
+_DIGITS = 9  # beyond these, exp and log may differ between machines
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A validation accuracy a(e) = limit (1 - exp(-rate e)) with a small deviation at each epoch.
+
+    The limit depends on the genes alone, and smoothly: an architecture that differs in one gene has a similar one, so
+    that a search which mutates good architectures finds better ones. The deviations depend on the whole candidate.
+    """
+
+    candidate: str
+    limit: float
+    rate: float
+    noise: float
+
+    @classmethod
+    def of(cls, candidate: Candidate, options: ScriptedOptions) -> Curve:
+        """Returns a candidate's curve."""
+        span = options.highest - options.lowest
+        limit = options.lowest + span * quality(candidate.architecture)
+        return cls(candidate.id, limit, options.rate, options.noise)
+
+    def accuracy(self, epoch: int) -> float:
+        """The validation accuracy in [0, 1] after so many epochs."""
+        smooth = self.limit * (1 - math.exp(-self.rate * epoch))
+        deviation = 2 * _uniform(f"{self.candidate}:{epoch}") - 1
+        return min(1.0, max(0.0, round(smooth + self.noise * deviation, _DIGITS)))
+
+    def metrics(self, epoch: int) -> EpochMetrics:
+        """One epoch's losses and accuracies; training does a little better than validation."""
+        accuracy = self.accuracy(epoch)
+        trained = min(1.0, round(accuracy + 0.02, _DIGITS))
+        return EpochMetrics(
+            epoch=epoch,
+            train_loss=loss(trained),
+            train_accuracy=trained,
+            validation_loss=loss(accuracy),
+            validation_accuracy=accuracy,
+        )
+
+
+def loss(accuracy: float) -> float:
+    """A loss that goes with an accuracy: -log of it, as if every image's class had that probability."""
+    return -round(math.log(max(accuracy, 1e-3)), _DIGITS)
+
+
+def quality(architecture: Architecture) -> float:
+    """How good an architecture is, in (0, 1), and about uniform over random architectures.
+
+    Every choice at every position is worth a fixed number in [0, 1); their mean, in units of its standard deviation,
+    goes through a logistic function that comes close to the normal distribution's.
+    """
+    genes = architecture.genes
+    if not genes:
+        return 0.5
+    worth = sum(_worth(architecture.space, position, gene) for position, gene in enumerate(genes))
+    deviations = (worth / len(genes) - 0.5) * math.sqrt(12 * len(genes))
+    return 1 / (1 + math.exp(-1.7 * deviations))
+
+
+@lru_cache(maxsize=1 << 16)
+def _worth(space: str, position: int, gene: int) -> float:
+    return _uniform(f"{space}:{position}:{gene}")
+
+
+def _uniform(text: str) -> float:
+    return int.from_bytes(blake3(text.encode()).digest(length=6), "big") / 2**48
