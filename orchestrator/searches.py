@@ -11,7 +11,7 @@ from orchestrator.memory import Memory
 from orchestrator.reactions import Reaction
 from store.records.events import AnyEvent, Delivered, StateSaved
 from store.records.outcomes import AnyOutcome
-from store.records.requests import AnyRequest
+from store.records.requests import AnyRequest, describe
 from strategies.errors import ReplayDiverged
 from strategies.run import Handle
 
@@ -77,7 +77,9 @@ class SearchPort:
         """
         recorded = self._daemon.memory.searches[self.search].requests.get(index)
         if recorded is not None and recorded != request.key:
-            raise ReplayDiverged(index, recorded, request)
+            raise ReplayDiverged(
+                f"request {index}", f"job {recorded[:12]}", f"job {request.key[:12]}, {describe(request)}"
+            )
         handle = RequestHandle(request.key)
         self._open.setdefault(request.key, []).append(handle)
         self._daemon.post(lambda: self._daemon.ask(self.search, index, request))
@@ -131,4 +133,5 @@ class SearchPort:
             if handle.key == job:
                 await handle
                 return handle
-        raise ReplayDiverged(call, job, None)
+        pending_jobs = ", ".join(handle.key[:12] for handle in pending)
+        raise ReplayDiverged(f"as_completed call {call}", f"job {job[:12]}", f"one of {pending_jobs}")

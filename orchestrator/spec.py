@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import strategies.registry
-import strategies.spaces.registry
 from pydantic import ValidationError
 
+import strategies.registry
+import strategies.spaces.registry
 import trainers.registry
 from orchestrator.errors import Problem, SpecError, TotalLowered
 from store.records.candidates import Data, Named
 from store.records.spec import SearchSpec
-from strategies.errors import StrategyError
+from strategies.errors import InvalidOptions, StrategyError
 from strategies.run import Strategy
 from strategies.spaces.base import Space
 from trainers.errors import TrainerError
@@ -71,6 +71,9 @@ def plan(raw: dict[str, Any], file: str) -> Plan:
         raise SpecError(file, problems)
     # Defaults are written out, so that leaving an option out and giving its default are the same candidate.
     filled = spec.model_copy(update={"space": space.spec, "trainer": trainer})
+    _caught(problems, "strategy", lambda: strategies.registry.create(filled))
+    if problems:
+        raise SpecError(file, problems)
     path = str(expand(spec.data.name, spec.data.path)) if spec.data.path is not None else None
     return Plan(
         file=file,
@@ -79,7 +82,7 @@ def plan(raw: dict[str, Any], file: str) -> Plan:
         data=data,
         data_path=path,
         totals=type(options).totals,
-        make_strategy=lambda: strategies.registry.create(filled.strategy, filled),
+        make_strategy=lambda: strategies.registry.create(filled),
     )
 
 
@@ -119,6 +122,8 @@ def _caught(problems: list[Problem], key: str, make: Callable[[], Made]) -> Made
         return make()
     except ValidationError as error:
         problems += [_problem(key, detail) for detail in error.errors(include_url=False)]
+    except InvalidOptions as error:
+        problems += [Problem(*problem) for problem in error.problems]
     except (StrategyError, TrainerError) as error:
         problems.append(Problem(key, None, str(error)))
     return None
