@@ -1,8 +1,8 @@
 """Forms of execution: how the operations of a network are carried out on tensors.
 
 A network's modules hold parameters in the usual layout and say *what* is computed; a `Form` says *how*. All forms
-compute the same function, up to the rounding of floating-point sums. `Plain` is the textbook form on (N, C, H, W) tensors;
-`trainers.networks.batch_last.BatchLast` is the fast one for small images on CPUs.
+compute the same function, up to the rounding of floating-point sums. `Plain` is the textbook form on tensors
+(N, C, H, W); `trainers.networks.batch_last.BatchLast` is the fast one for small images on CPUs.
 """
 
 from __future__ import annotations
