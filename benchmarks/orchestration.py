@@ -3,8 +3,8 @@
     python benchmarks/orchestration.py [--jobs 2000] [--quick] [--optuna PYTHON]
 
 Both sides run the same number of trials that do nothing, in two processes. coldframe's two workers are driven by one
-daemon process; Optuna's two processes share a journal file (which Optuna does not fsync). `--optuna` names a Python that
-has Optuna (`make bench` installs one); without it that row is left out, and the script says so.
+daemon process; Optuna's two processes share a journal file (which Optuna does not fsync). `--optuna` names a Python
+that has Optuna (`make bench` installs one); without it that row is left out, and the script says so.
 """
 
 from __future__ import annotations

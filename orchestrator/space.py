@@ -8,6 +8,7 @@ from pathlib import Path
 ENOUGH = 64 << 20
 
 
-def room_in(folder: Path, enough: int = ENOUGH) -> bool:
-    """Whether the disk that holds a folder has so many bytes free."""
-    return shutil.disk_usage(folder).free >= enough
+def room_in(folder: Path) -> bool:
+    """Whether the disk that holds a folder has 64 MiB free, or a twentieth of it if it is a small one."""
+    disk = shutil.disk_usage(folder)
+    return disk.free >= min(ENOUGH, disk.total // 20)
