@@ -1,0 +1,86 @@
+"""What the journal says, folded."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.memory import Checkpoint, Memory
+from store.records.events import (
+    AnyEvent,
+    CheckpointQuarantined,
+    CheckpointSaved,
+    Delivered,
+    JobSucceeded,
+    Requested,
+    SearchExtended,
+    SearchFinished,
+    SearchOpened,
+    SearchStarted,
+    StateSaved,
+)
+from store.records.outcomes import Trained
+from tests.orchestrator.builders import spec, train, trained
+
+
+def folded(*events: AnyEvent) -> Memory:
+    memory = Memory()
+    for event in (SearchOpened(search="s", spec=spec()), *events):
+        memory.apply(event.type, event.model_dump())
+    return memory
+
+
+def checkpoint(epoch: int, step: int = 0, digest: str = "") -> CheckpointSaved:
+    name = digest or f"{epoch}.{step}"
+    return CheckpointSaved(job="j", attempt=1, candidate="c", checkpoint=name, epoch=epoch, step=step)
+
+
+def test_an_outcome_comes_back_as_it_went_in() -> None:
+    request = train(1)
+    outcome = trained(request)
+    memory = folded(JobSucceeded(job=request.key, attempt=1, outcome=outcome, seconds=1.5))
+    assert memory.outcome(request.key, "any search") == outcome
+    assert isinstance(memory.outcome(request.key, "s"), Trained)
+    assert memory.outcome("unknown", "s") is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3)), max_size=12), st.integers(1, 6))
+def test_the_newest_checkpoint_is_the_furthest_that_is_not_beyond(saved: list[tuple[int, int]], epochs: int) -> None:
+    memory = folded(*(checkpoint(*position) for position in saved))
+    usable = [position for position in saved if position <= (epochs, 0)]
+    found = memory.newest("c", epochs)
+    assert (found and found[:2]) == (max(usable) if usable else None)
+
+
+def test_a_quarantined_checkpoint_is_not_resumed_from() -> None:
+    memory = folded(checkpoint(1), checkpoint(2), CheckpointQuarantined(checkpoint="2.0", blobs=(), message="flipped"))
+    assert memory.newest("c", 9) == Checkpoint(1, 0, "1.0")
+
+
+def test_a_checkpoint_that_was_retrained_after_a_quarantine_counts_again() -> None:
+    memory = folded(checkpoint(2), CheckpointQuarantined(checkpoint="2.0", blobs=(), message="flipped"), checkpoint(2))
+    assert memory.newest("c", 9) == Checkpoint(2, 0, "2.0")
+
+
+def test_requests_and_deliveries_are_remembered_by_their_place() -> None:
+    request = train(1)
+    memory = folded(
+        Requested(search="s", index=0, job=request.key, request=request, answer="queued"),
+        Delivered(search="s", call=1, index=0, job=request.key),
+    )
+    assert memory.searches["s"].requests == {0: request.key}
+    assert memory.searches["s"].delivered == {(1, 0): request.key}
+
+
+def test_the_last_saved_state_is_what_a_search_starts_from() -> None:
+    states = [StateSaved(search="s", requests=n, calls=0, state=b"\x90", rng="{}") for n in (3, 5)]
+    assert folded(*states).searches["s"].restored() == states[1]
+    assert folded().searches["s"].restored() is None
+
+
+def test_a_finished_search_that_is_extended_is_open_again() -> None:
+    started, done = SearchStarted(search="s", pid=1), SearchFinished(search="s", result={"best": []})
+    assert folded(started).searches["s"].status == "running"
+    assert folded(started, done).searches["s"].status == "finished"
+    extended = folded(started, done, SearchExtended(search="s", spec=spec())).searches["s"]
+    assert (extended.status, extended.result) == ("interrupted", None)

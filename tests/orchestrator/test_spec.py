@@ -1,0 +1,103 @@
+"""Specs: read whole, refused whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import SpecError
+from orchestrator.spec import load, plan
+
+GOOD = """
+name = "good"
+[strategy]
+name = "random"
+candidates = 3
+epochs = 2
+[space]
+name = "cell"
+[trainer]
+name = "scripted"
+[data]
+name = "digits"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "spec.toml"
+    path.write_text(text)
+    return path
+
+
+def problems(folder: Path, text: str) -> dict[str, str]:
+    with pytest.raises(SpecError) as caught:
+        load(write(folder, text))
+    assert str(folder / "spec.toml") in str(caught.value)
+    assert caught.value.exit_code == 2
+    return {problem.key: str(problem) for problem in caught.value.problems}
+
+
+def test_a_good_spec_has_its_defaults_filled_in(tmp_path: Path) -> None:
+    planned = load(write(tmp_path, GOOD))
+    assert planned.spec.trainer.options["steps"] == 4
+    assert planned.spec.space.options
+    assert planned.totals == {"candidates"}
+
+
+def test_writing_a_default_out_is_the_same_search(tmp_path: Path) -> None:
+    one = load(write(tmp_path, GOOD))
+    other = load(write(tmp_path, GOOD.replace('name = "scripted"', 'name = "scripted"\nsteps = 4')))
+    assert one.id == other.id
+
+
+def test_totals_and_resources_do_not_make_another_search_but_a_seed_does(tmp_path: Path) -> None:
+    one = load(write(tmp_path, GOOD))
+    more = load(write(tmp_path, GOOD.replace("candidates = 3", "candidates = 30") + "[resources]\nworkers = 7\n"))
+    seeded = load(write(tmp_path, "seed = 1\n" + GOOD))
+    assert one.id == more.id
+    assert one.id != seeded.id
+
+
+def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
+    text = GOOD.replace("candidates = 3", 'candidates = "many"\ncandidate = 3').replace("good", "")
+    text = text.replace('name = "cell"', 'name = "cell"\nnodes = 0').replace(
+        'name = "scripted"', 'name = "scripted"\nstep = 1'
+    )
+    found = problems(tmp_path, text + '[proxy]\nchannels = -1\nwidth = 3\n[recipe]\nmomentum = "high"\n')
+    assert set(found) >= {
+        "name", "strategy.candidates", "strategy.candidate", "trainer.step", "proxy.channels", "proxy.width",
+        "recipe.momentum",
+    }  # fmt: skip
+    assert any(key.startswith("space") for key in found)
+    assert "-1" in found["proxy.channels"]
+    assert "'high'" in found["recipe.momentum"]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        (GOOD.replace('"random"', '"randon"'), "strategy", "random"),
+        (GOOD.replace('"cell"', '"sell"'), "space", "cell"),
+        (GOOD.replace('"scripted"', '"scrypted"'), "trainer", "scripted"),
+        (GOOD.replace('"digits"', '"digit"'), "data", "digits"),
+        (GOOD.replace('"digits"', '"npz"'), "data", "path"),
+        (GOOD.replace('"digits"', '"npz"\npath = "/nowhere/x.npz"'), "data", "/nowhere/x.npz"),
+        ("name = ", "file", "TOML"),
+        (GOOD.replace('[space]\nname = "cell"\n', ""), "space", "missing"),
+    ],
+)
+def test_what_is_wrong_says_what_was_expected(tmp_path: Path, text: str, key: str, said: str) -> None:
+    found = problems(tmp_path, text)
+    assert any(name.startswith(key) and said in text for name, text in found.items()), found
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"nothing\.toml"):
+        load(tmp_path / "nothing.toml")
+
+
+def test_a_plan_makes_its_strategy() -> None:
+    made = plan({"name": "x", "strategy": {"name": "random", "candidates": 2, "epochs": 1}, "space": {"name": "cell"},
+                 "data": {"name": "digits"}}, "test").make_strategy()  # fmt: skip
+    assert callable(made.search)
