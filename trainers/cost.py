@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from strategies.spaces.genotype import Genotype
+from trainers.networks.forms import BatchNorm, Plain
 from trainers.networks.network import CellNetwork, check_auxiliary
 
 
@@ -60,10 +63,32 @@ def cost(
             classes=classes,
             input_channels=input_channels,
             auxiliary=auxiliary,
-            form="plain",
         ).eval()
+        network.form = _Counted()
         counter = FlopCounterMode(display=False)
         with counter:
             network(torch.empty(1, input_channels, resolution, resolution), everything=True)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return Cost(parameters, counter.get_total_flops() // 2)
+
+
+class _Counted(Plain):
+    """The plain form without what is not counted, of which only the shapes are kept: four times faster to run."""
+
+    def relu(self, x: Tensor) -> Tensor:
+        return x
+
+    def relu_(self, x: Tensor) -> Tensor:
+        return x
+
+    def concat_relu(self, parts: Sequence[Tensor]) -> Tensor:
+        return self.concat(parts)
+
+    def normalise(self, x: Tensor, norm: BatchNorm) -> Tensor:
+        return x
+
+    def max_pool(self, x: Tensor, *, kernel: int, stride: int) -> Tensor:
+        return x[:, :, ::stride, ::stride]
+
+    def average_pool(self, x: Tensor, *, kernel: int, stride: int, padding: int) -> Tensor:
+        return x[:, :, ::stride, ::stride]
