@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
 
 from store.records.candidates import Architecture
 from store.records.outcomes import AnyOutcome, Failure, Trained
 from store.records.results import Individual
+
+_FIELDS = tuple(name for name in Individual.model_fields if name != "architecture")
 
 
 def learnt(individual: Individual, outcome: AnyOutcome) -> Individual:
@@ -42,23 +47,28 @@ def best(individuals: Iterable[Individual], count: int) -> tuple[Individual, ...
     return tuple(list(different.values())[:count])
 
 
-def dump(history: Iterable[Individual]) -> list[dict[str, object]]:
-    """Returns plain values for `Run.save`, without what is at its default."""
-    rows = []
-    for individual in history:
-        row = individual.model_dump(exclude_defaults=True, exclude={"architecture"})
-        rows.append(row | {"space": individual.architecture.space, "genes": list(individual.architecture.genes)})
-    return rows
+def dump(history: Sequence[Individual]) -> dict[str, Any]:
+    """Returns plain values for `Run.save`: one list per field, and all genes (all of one space) in one array.
+
+    A search of 1,650 networks saves them after every cycle; lists of maps would take ten times as long.
+    """
+    columns: dict[str, Any] = {name: [getattr(one, name) for one in history] for name in _FIELDS}
+    columns["space"] = history[0].architecture.space if history else ""
+    columns["genes"] = np.array([one.architecture.genes for one in history], dtype=np.int16)
+    return columns
 
 
-def load(rows: Iterable[dict[str, object]]) -> list[Individual]:
-    """Returns what `dump` was given."""
-    history = []
-    for row in rows:
-        fields = dict(row)
-        architecture = Architecture.model_validate({"space": fields.pop("space"), "genes": fields.pop("genes")})
-        history.append(Individual.model_validate(fields | {"architecture": architecture}))
-    return history
+def load(columns: dict[str, Any]) -> list[Individual]:
+    """Returns what `dump` was given; fields that a later version added are at their defaults."""
+    names = [name for name in _FIELDS if name in columns]
+    rows = zip(*(columns[name] for name in names), strict=True)
+    return [
+        Individual(
+            architecture=Architecture(space=columns["space"], genes=tuple(genes.tolist())),
+            **dict(zip(names, row, strict=True)),
+        )
+        for genes, row in zip(columns["genes"], rows, strict=True)
+    ]
 
 
 def _why(outcome: AnyOutcome) -> str:

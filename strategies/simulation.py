@@ -152,7 +152,7 @@ class Simulation:
     def stop(self, coroutine: Coroutine[Any, Any, Any], at: int) -> bool:
         """Runs a coroutine to its `at`-th wait and raises `Stopped` there; returns whether that ended it as it should.
 
-        A coroutine that waits again or returns instead has swallowed the order to stop.
+        A coroutine that waits again, returns or asks for more instead has swallowed the order to stop.
         """
         try:
             for _ in range(at):
@@ -162,7 +162,7 @@ class Simulation:
             coroutine.throw(Stopped())
         except Stopped:
             return True
-        except StopIteration:
+        except (StopIteration, Killed):
             return False
         finally:
             self._dead = True
