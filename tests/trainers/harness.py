@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -19,27 +18,36 @@ from store.records.requests import AnyRequest, Train
 SECONDS = 60.0
 """Longest wait for anything; a test that needs so long has failed."""
 
+ROOT = Path(__file__).parents[2]
+
 Report = TypeVar("Report", bound=AnyReport)
 
 
 class Daemon:
     """Starts a worker and talks to it. A context manager: the worker is gone when it ends."""
 
-    def __init__(self, store: Path, *options: str, parent: int | None = None, hello: bool = True) -> None:
+    def __init__(
+        self, store: Path, *options: str, module: str = "trainers.worker", parent: int | None = None, hello: bool = True
+    ) -> None:
         ours, theirs = socket.socketpair()
-        ours.settimeout(SECONDS)
-        self.socket = ours
-        self._decoder = Decoder(REPORT)
-        self._arrived: list[AnyReport] = []
-        self._log = store / "worker.log"
+        self.attach(ours, store)
         with theirs, self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                command(store, theirs.fileno(), parent or os.getpid(), *options),
+                command(store, theirs.fileno(), parent or os.getpid(), *options, module=module),
+                cwd=ROOT,
                 stdout=log,
                 stderr=log,
                 pass_fds=(theirs.fileno(),),
             )
         self.hello = self.receive(Hello) if hello else None
+
+    def attach(self, connection: socket.socket, store: Path) -> None:
+        """Talks through a socket, without a process of its own."""
+        connection.settimeout(SECONDS)
+        self.socket = connection
+        self._decoder = Decoder(REPORT)
+        self._arrived: list[AnyReport] = []
+        self._log = store / "worker.log"
 
     def __enter__(self) -> Daemon:
         return self
@@ -96,10 +104,10 @@ class Daemon:
         return self._log.read_text()
 
 
-def command(store: Path, descriptor: int, parent: int, *options: str) -> list[str]:
+def command(store: Path, descriptor: int, parent: int, *options: str, module: str = "trainers.worker") -> list[str]:
     """The command line of a worker."""
     fixed = ["--store", str(store), "--fd", str(descriptor), "--parent", str(parent), "--worker", "w0"]
-    return [sys.executable, "-m", "trainers.worker", *fixed, *options]
+    return [sys.executable, "-m", module, *fixed, *options]
 
 
 def candidate(*, genes: tuple[int, ...] = (1, 0, 3, 2), seed: int = 0, **options: Any) -> Candidate:
@@ -139,20 +147,3 @@ def under_way(daemon: Daemon, order: Assign) -> None:
         if isinstance(report, Progress) and report.job == order.job and report.attempt == order.attempt:
             return
     raise AssertionError(f"the job never began; the log:\n{daemon.log()}")
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process exists and is no zombie."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-def end(pid: int) -> None:
-    """Kills a process if it is still there."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return

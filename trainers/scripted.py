@@ -1,0 +1,144 @@
+"""The `scripted` trainer: plays a learning curve, with checkpoints that are real. Free of torch.
+
+The whole daemon is tested with it, so it is strict where a real training is: its made-up weights depend on every step
+that was made, once and in order, so that a checkpoint which was resumed wrongly has another digest at the end.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from store.records.base import digest
+from store.records.candidates import Candidate
+from store.records.outcomes import EpochMetrics, Evaluated, Measured, Trained
+from store.records.requests import Evaluate, Measure, Train
+from trainers.curve import Curve, loss
+from trainers.errors import BadRequest
+from trainers.job import Job, Stopping
+from trainers.options import ScriptedOptions
+
+SLICE_SECONDS = 0.02
+EVALUATED_IMAGES = 1000
+
+Weights = npt.NDArray[np.float32]
+
+
+class ScriptedTrainer:
+    """Answers as its `ScriptedOptions` and the candidate's digest decide."""
+
+    def train(self, job: Job) -> Trained:
+        """Plays the candidate's curve up to the request's epochs.
+
+        Raises:
+            Stopping: after a save, when the job was asked to stop.
+            BadRequest: if the checkpoint to go on from is of another candidate, or past the epochs asked for.
+        """
+        request = cast(Train, job.request)
+        play = _Play(job, request.candidate)
+        if job.resume is not None:
+            play.restore(job.resume)
+        if play.epoch > request.epochs:
+            raise BadRequest(f"the checkpoint is of epoch {play.epoch}, past the {request.epochs} asked for")
+        while play.epoch < request.epochs:
+            play.run_epoch()
+        parameters, multiply_adds = _cost(request.candidate, play.options)
+        history = tuple(play.curve.metrics(epoch) for epoch in range(1, request.epochs + 1))
+        return Trained(
+            candidate=request.candidate.id,
+            epochs=request.epochs,
+            accuracy=max(metrics.validation_accuracy for metrics in history),
+            history=history,
+            checkpoint=play.checkpoint or digest([request.candidate.id, request.epochs]),
+            parameters=parameters,
+            multiply_adds=multiply_adds,
+        )
+
+    def evaluate(self, job: Job) -> Evaluated:
+        """Gives the curve's accuracy at the checkpoint's epoch; where the options save none, the curve's limit."""
+        request = cast(Evaluate, job.request)
+        options = cast(ScriptedOptions, job.options)
+        curve = Curve.of(request.candidate, options)
+        accuracy = curve.limit
+        if options.checkpoint:
+            manifest, _ = job.checkpoints.load(request.checkpoint)
+            accuracy = curve.accuracy(manifest.epoch)
+        return Evaluated(accuracy=accuracy, loss=loss(accuracy), images=EVALUATED_IMAGES)
+
+    def measure(self, job: Job) -> Measured:
+        """Gives made-up costs, the same for the same architecture; a latency only where a device was named."""
+        request = cast(Measure, job.request)
+        parameters, multiply_adds = _cost(request.candidate, cast(ScriptedOptions, job.options))
+        latency = multiply_adds / 1e6 if request.device is not None else None
+        return Measured(parameters=parameters, multiply_adds=multiply_adds, latency_ms=latency)
+
+
+class _Play:
+    """A training in its course: how far it is, its weights, and what was saved last."""
+
+    def __init__(self, job: Job, candidate: Candidate) -> None:
+        self.options = cast(ScriptedOptions, job.options)
+        self.curve = Curve.of(candidate, self.options)
+        self.epoch = self.step = 0
+        self.checkpoint: str | None = None
+        self._saved_at: tuple[int, int] = (0, 0)
+        self._job = job
+        self._candidate = candidate.id
+        blocks = [f"block{number}" for number in range(self.options.blocks if self.options.checkpoint else 0)]
+        self._model = {block: np.zeros(self.options.floats, np.float32) for block in blocks}
+        self._momentum = {block: np.zeros(self.options.floats, np.float32) for block in blocks}
+
+    def run_epoch(self) -> None:
+        """Goes from where it is to the epoch's end, and saves there."""
+        while self.step < self.options.steps:
+            self._pass_time()
+            self._advance()
+            self.step += 1
+            if self._job.checkpoint_due and self.step < self.options.steps:
+                self._save(None)
+        self.epoch, self.step = self.epoch + 1, 0
+        self._job.strike(self.epoch)
+        self._save(self.curve.metrics(self.epoch))
+
+    def restore(self, checkpoint: str) -> None:
+        """Takes over a checkpoint's weights and position."""
+
+    def _pass_time(self) -> None:
+        """Spends the step's time in slices; between them it says that it lives and heeds a stop."""
+        until = time.monotonic() + self.options.epoch_seconds / self.options.steps
+        while True:
+            self._job.alive(self.epoch, self.step, self.options.steps)
+            if self._job.stop_requested:
+                self._leave()
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, SLICE_SECONDS))
+
+    def _leave(self) -> None:
+        if (self.epoch, self.step) != self._saved_at:
+            self._save(None)
+        raise Stopping
+
+    def _advance(self) -> None:
+        for number, (block, momentum) in enumerate(self._momentum.items()):
+            momentum *= np.float32(0.9)
+            momentum += self._gradient(number)
+            self._model[block] += momentum
+
+    def _gradient(self, block: int) -> Weights:
+        """What the step's images teach: counter-based, so any step's numbers are had without those before it."""
+        counter = (self.epoch << 192) | (self.step << 128) | (block << 64)
+        generator = np.random.Generator(np.random.Philox(key=int(self._candidate[:32], 16), counter=counter))
+        return generator.random(self.options.floats, dtype=np.float32) - np.float32(0.5)
+
+    def _save(self, metrics: EpochMetrics | None) -> None:
+        """Saves and reports."""
+
+
+def _cost(candidate: Candidate, options: ScriptedOptions) -> tuple[int, int]:
+    parameters = options.blocks * options.floats
+    return parameters, parameters * (10 + sum(candidate.architecture.genes))
