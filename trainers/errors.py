@@ -3,6 +3,11 @@
 TrainerError
 ├── BadRequest
 │   ├── DataError
+│   │   ├── UnknownDataSet
+│   │   ├── DataPathMissing
+│   │   ├── DataVariableUnset
+│   │   ├── DataMalformed
+│   │   └── DataChanged
 │   ├── ImpossibleSetting
 │   ├── UnknownTrainer
 │   └── UnknownComputation
@@ -35,6 +40,47 @@ class DataError(BadRequest):
         self.name, self.path = name, path
         place = f" at {path}" if path is not None else ""
         super().__init__(f"data set {name!r}{place}: {why}")
+
+
+class UnknownDataSet(DataError):
+    """Raised when no data set goes by a name."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(name, f"data.name is not known: expected one of {', '.join(known)}")
+
+
+class DataPathMissing(DataError):
+    """Raised when data.path is absent, or leads to nothing, or to something of another kind."""
+
+    def __init__(self, name: str, path: str | None, expected: str) -> None:
+        found = "data.path is absent" if path is None else "data.path is not there or cannot be read"
+        super().__init__(name, f"{found}: expected {expected}", path=path)
+
+
+class DataVariableUnset(DataError):
+    """Raised when data.path names an environment variable that is not set."""
+
+    def __init__(self, name: str, path: str, variable: str) -> None:
+        self.variable = variable
+        super().__init__(
+            name, f"data.path names ${variable}, which is not set: set it, or write the path out", path=path
+        )
+
+
+class DataMalformed(DataError):
+    """Raised when a part of a data set, `key` (an array or a file), is not what is expected."""
+
+    def __init__(self, name: str, path: str | None, key: str, found: str, expected: str) -> None:
+        self.key = key
+        super().__init__(name, f"{key}: {found}; expected {expected}", path=path)
+
+
+class DataChanged(DataError):
+    """Raised when a path no longer holds the data that a candidate was defined with."""
+
+    def __init__(self, name: str, path: str | None, expected: str, found: str) -> None:
+        why = f"its content is now {found:.16}, the search was defined with {expected:.16}: put the old data back"
+        super().__init__(name, f"{why}, or start another search", path=path)
 
 
 class ImpossibleSetting(BadRequest):

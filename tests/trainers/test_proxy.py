@@ -1,0 +1,35 @@
+"""EcoNAS Table 1 by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from store.records.candidates import Proxy
+from trainers import proxy
+from trainers.errors import ImpossibleSetting
+
+
+def test_the_settings_of_the_table_have_names() -> None:
+    assert proxy.named("c4r4s0") == Proxy(channels=8, resolution=8, sample_ratio=1.0, cells=20)
+    assert proxy.named("c0r0s3", cells=8) == Proxy(channels=36, resolution=32, sample_ratio=0.125, cells=8)
+    for text in ("c1r2s3", "c2r3s1", "c3r1s2"):
+        assert proxy.name(proxy.named(text)) == text
+
+
+def test_a_setting_outside_the_table_has_no_name() -> None:
+    assert proxy.name(Proxy(channels=10, resolution=8)) is None
+    assert proxy.name(Proxy(channels=8)) is None
+    for text in ("c5r0s0", "c0r0s4", "c0r0", "c0r0s0e60"):
+        with pytest.raises(ImpossibleSetting, match="Table 1"):
+            proxy.named(text)
+
+
+def test_without_a_resolution_images_keep_their_own() -> None:
+    assert proxy.resolution(Proxy(), 28) == 28
+    assert proxy.resolution(Proxy(resolution=8), 28) == 8
+    with pytest.raises(ImpossibleSetting, match=r"at most the 8 pixels"):
+        proxy.resolution(Proxy(resolution=16), 8)
+
+
+def test_cutout_is_scaled_with_the_resolution() -> None:
+    assert [proxy.cutout(16, size, 32) for size in proxy.RESOLUTIONS] == [16, 12, 8, 6, 4]

@@ -1,0 +1,192 @@
+"""The content digest of a data set: the same bytes have the same name, wherever they lie. Loads no torch."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+from store.records.candidates import Data, DataSpec
+from trainers.errors import DataMalformed, DataPathMissing, DataVariableUnset, UnknownDataSet
+
+DIGITS = "scikit-learn-digits-1"
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+_TEST_NAMES = frozenset({"test", "val", "valid", "validation"})
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class TorchvisionSet:
+    """A data set of torchvision: its class, the folder in which it keeps its files, and those of the training split."""
+
+    type: str
+    folder: str
+    files: tuple[str, ...]
+    url: str
+
+
+TORCHVISION = {
+    "cifar10": TorchvisionSet(
+        "CIFAR10",
+        "cifar-10-batches-py",
+        (*(f"data_batch_{number}" for number in range(1, 6)), "batches.meta"),
+        "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+    ),
+    "cifar100": TorchvisionSet(
+        "CIFAR100",
+        "cifar-100-python",
+        ("train", "meta"),
+        "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+    ),
+    "fashion_mnist": TorchvisionSet(
+        "FashionMNIST",
+        "FashionMNIST/raw",
+        ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    ),
+}
+
+
+def fingerprint(spec: DataSpec) -> str:
+    """Returns the digest of a data set's training split: 64 hexadecimal digits, or a name and version for `digits`.
+
+    Raises:
+        DataError: if there is no such data set, or its path is missing, of another kind or names an unset variable.
+    """
+    if spec.name == "digits":
+        return DIGITS
+    if spec.name not in _DIGESTS:
+        raise UnknownDataSet(spec.name, ("digits", *_DIGESTS))
+    try:
+        return _DIGESTS[spec.name](spec.name, spec.path)
+    except OSError as error:
+        raise DataPathMissing(spec.name, spec.path, f"files that can be read ({error})") from error
+
+
+def identity(spec: DataSpec) -> Data:
+    """Returns the data set as a candidate carries it; raises `DataError` as `fingerprint` does."""
+    return Data(
+        name=spec.name,
+        fingerprint=fingerprint(spec),
+        validation_fraction=spec.validation_fraction,
+        split_seed=spec.split_seed,
+    )
+
+
+def expand(name: str, path: str) -> Path:
+    """Returns a path with `~`, `$NAME` and `${NAME}` put in, made absolute.
+
+    Raises:
+        DataVariableUnset: if the environment has no such variable.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        variable = match[1] or match[2]
+        if variable not in os.environ:
+            raise DataVariableUnset(name, path, variable)
+        return os.environ[variable]
+
+    return Path(_VARIABLE.sub(value, path)).expanduser().absolute()
+
+
+def npz_file(name: str, path: str | None) -> Path:
+    """Returns the path of an existing `.npz` file; raises `DataPathMissing` otherwise."""
+    expected = "an .npz file with the arrays x_train and y_train"
+    found = None if path is None else expand(name, path)
+    if found is None or not found.is_file():
+        raise DataPathMissing(name, None if found is None else str(found), expected)
+    return found
+
+
+def train_folder(name: str, path: str | None) -> Path:
+    """Returns the folder whose subfolders are the classes: `path/train` if there is one, else `path`.
+
+    Raises:
+        DataPathMissing: if it is not a folder.
+        DataMalformed: if it has folders for testing and none for training, so that both would be read as classes.
+    """
+    expected = "a folder of images as train/<class>/<image> or <class>/<image>"
+    root = None if path is None else expand(name, path)
+    if root is None or not root.is_dir():
+        raise DataPathMissing(name, None if root is None else str(root), expected)
+    if (root / "train").is_dir():
+        return root / "train"
+    if held_out := sorted(_TEST_NAMES.intersection(entry.name.lower() for entry in root.iterdir() if entry.is_dir())):
+        raise DataMalformed(
+            name, str(root), held_out[0], "a folder for testing, and there is no folder train", expected
+        )
+    return root
+
+
+def class_images(folder: Path) -> dict[str, list[Path]]:
+    """Returns the image files of each class, classes and files in the order of their names, without hidden ones."""
+    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return {entry.name: sorted(filter(_is_image, entry.rglob("*"))) for entry in classes}
+
+
+def torchvision_folder(name: str, path: str | None) -> Path:
+    """Returns the root under which all of the training split's files of a torchvision data set lie.
+
+    Raises:
+        DataPathMissing: if one is not there; says where it was expected and where it can be had.
+    """
+    known = TORCHVISION[name]
+    layout = "torchvision's layout; nothing is downloaded, unpack it there from " + known.url
+    if path is None:
+        raise DataPathMissing(name, None, f"a folder that holds {known.folder}/{known.files[0]} ({layout})")
+    root = expand(name, path)
+    for file in known.files:
+        if not (root / known.folder / file).is_file():
+            raise DataPathMissing(name, str(root), f"the file {root / known.folder / file} ({layout})")
+    return root
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _npz_digest(name: str, path: str | None) -> str:
+    hasher = blake3()
+    hasher.update_mmap(npz_file(name, path))
+    return hasher.hexdigest()
+
+
+def _folder_digest(name: str, path: str | None) -> str:
+    folder = train_folder(name, path)
+    return _files_digest(folder, [image for images in class_images(folder).values() for image in images])
+
+
+def _torchvision_digest(name: str, path: str | None) -> str:
+    known = TORCHVISION[name]
+    folder = torchvision_folder(name, path) / known.folder
+    return _files_digest(folder, [folder / file for file in known.files])
+
+
+def _files_digest(folder: Path, files: list[Path]) -> str:
+    """BLAKE3 over each file's relative path, its length and its bytes, in the order given."""
+    hasher = blake3()
+    for file in files:
+        relative = os.fsencode(file.relative_to(folder).as_posix())
+        hasher.update(len(relative).to_bytes(8, "little") + relative)
+        hasher.update(file.stat().st_size.to_bytes(8, "little"))
+        for block in _blocks(file):
+            hasher.update(block)
+    return hasher.hexdigest()
+
+
+def _blocks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as opened:
+        while block := opened.read(_READ_BYTES):
+            yield block
+
+
+_DIGESTS: dict[str, Callable[[str, str | None], str]] = {
+    "npz": _npz_digest,
+    "image_folder": _folder_digest,
+    **dict.fromkeys(TORCHVISION, _torchvision_digest),
+}
