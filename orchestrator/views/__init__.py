@@ -4,7 +4,6 @@ from orchestrator.views.costs import Costs, costs
 from orchestrator.views.entries import Attempt, JobView, SavedCheckpoint, SearchEntry, WorkerEntry
 from orchestrator.views.fold import History, read
 from orchestrator.views.search import CandidateView, SearchView, search_view, totals
-from orchestrator.views.stories import story
 from orchestrator.views.timeline import Segment, WorkerTimeline, timelines
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "costs",
     "read",
     "search_view",
-    "story",
     "timelines",
     "totals",
 ]

@@ -69,6 +69,7 @@ class SearchEntry:
     runs: list[Run] = field(default_factory=list)
     requests: list[Asked] = field(default_factory=list)
     result: Payload | None = None
+    state: bytes = b""
     ending: Literal["", "interrupted", "finished", "failed"] = ""
     message: str = ""
 

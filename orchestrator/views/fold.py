@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import msgpack
+
 from orchestrator.views.entries import (
     Asked,
     Attempt,
@@ -50,6 +52,7 @@ class History:
             "search_interrupted": self._interrupted,
             "search_finished": self._finished,
             "search_failed": self._search_failed,
+            "state_saved": self._state_saved,
             "requested": self._requested,
             "job_started": self._job_started,
             "checkpoint_saved": self._checkpoint_saved,
@@ -126,6 +129,9 @@ class History:
     def _finished(self, note: Note) -> None:
         self._close(note, "finished", "")
         self.searches[note.payload["search"]].result = note.payload["result"]
+
+    def _state_saved(self, note: Note) -> None:
+        self.searches[note.payload["search"]].state = note.payload["state"]
 
     def _search_failed(self, note: Note) -> None:
         self._close(note, "failed", note.payload["message"])
@@ -242,6 +248,6 @@ class History:
 def read(journal: Journal) -> History:
     """Folds a whole journal."""
     history = History()
-    for row in journal.rows():
-        history.event(row.sequence, row.time, row.event)
+    for row in journal.raw():
+        history.apply(row.sequence, row.time, row.type, msgpack.unpackb(row.payload, raw=False))
     return history

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.views.costs import Costs, costs
-from orchestrator.views.entries import JobView, Payload, SearchStatus
+from orchestrator.views.entries import JobView, Payload, SearchEntry, SearchStatus
 from orchestrator.views.fold import History
+from store.records import arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class SearchView:
     best: tuple[CandidateView, ...]
     candidates: tuple[CandidateView, ...]
     curves: Mapping[str, Any]
+    notes: tuple[str, ...]
     troubled: tuple[JobView, ...]
 
     @property
@@ -81,9 +83,20 @@ def search_view(history: History, search: str, *, alive: bool = True) -> SearchV
         costs=costs(history, search, alive=alive),
         best=tuple(_best(history, search, candidates)),
         candidates=candidates,
-        curves=(entry.result or {}).get("curves", {}),
+        curves=_curves(entry),
+        notes=tuple((entry.result or {}).get("notes", ())),
         troubled=tuple(job for job in own if any(a.outcome == "failed" for a in job.attempts)),
     )
+
+
+def _curves(entry: SearchEntry) -> Mapping[str, Any]:
+    """The strategy's curves: of its result, or of its last saved state where it has not returned."""
+    if entry.result is not None:
+        found = entry.result.get("curves")
+    else:
+        state = arrays.unpack(entry.state) if entry.state else None
+        found = state.get("curves") if isinstance(state, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _candidates(history: History, search: str) -> Iterator[CandidateView]:

@@ -1,0 +1,32 @@
+"""The command line. docs/cli.md documents the commands, what `--json` prints, and the exit codes."""
+
+from __future__ import annotations
+
+import typer
+
+from orchestrator.commands import check, cost, devices, gc, report, run, searches, show, status, story, version
+
+app = typer.Typer(
+    name="coldframe",
+    help="Neural architecture search that survives being killed and never trains anything twice.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("run")(run.run)
+app.command("list")(searches.searches)
+app.command("status")(status.status)
+app.command("show")(show.show)
+app.command("story")(story.story)
+app.command("report")(report.report)
+app.command("devices")(devices.devices)
+app.command("check")(check.check)
+app.command("gc")(gc.gc)
+app.command("cost")(cost.cost)
+app.command("version")(version.version)
+
+
+def main() -> None:
+    """Runs the command line; the process ends with the command's exit code."""
+    app(prog_name="coldframe")

@@ -1,0 +1,109 @@
+"""What the commands share: options, opening a store to read it, printing, and errors as one clear message."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec, TypeVar
+
+import typer
+
+from orchestrator.errors import OrchestratorError
+from store.errors import StoreError
+from strategies.errors import StrategyError
+from trainers.errors import TrainerError
+
+if TYPE_CHECKING:
+    from store.opening import Store
+
+    from orchestrator.views import History
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXPECTED = (OrchestratorError, StoreError, StrategyError, TrainerError)
+IO_ERROR, BROKEN_PIPE, INTERRUPTED = 74, 141, 130
+
+StoreOption = Annotated[
+    Path, typer.Option("--store", envvar="COLDFRAME_STORE", help="Folder of the store.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
+
+
+class Reading(NamedTuple):
+    """A store that is open to be read, its folded journal, and whether a process holds it now."""
+
+    store: Store
+    history: History
+    alive: bool
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[Reading]:
+    """Opens a store to read it, also while a search runs in it."""
+    from store.lock import holder
+    from store.opening import Store
+
+    from orchestrator.views import read
+
+    with Store.open(folder, write=False) as store:
+        alive = holder(folder) is not None
+        yield Reading(store, read(store.journal), alive)
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """Turns the errors that a user can meet into one message on stderr (and JSON on stdout) and an exit code."""
+
+    @functools.wraps(command)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except EXPECTED as error:
+            raise _failure(error, str(error), error.exit_code, kwargs) from error
+        except BrokenPipeError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(BROKEN_PIPE) from error
+        except OSError as error:
+            raise _failure(error, str(error), IO_ERROR, kwargs) from error
+        except KeyboardInterrupt as error:
+            raise _failure(error, "interrupted", INTERRUPTED, kwargs) from error
+
+    return call
+
+
+def _failure(error: BaseException, message: str, code: int, options: dict[str, Any]) -> typer.Exit:
+    typer.echo(f"coldframe: {message}", err=True)
+    if options.get("as_json"):
+        print_json({"error": {"kind": type(error).__name__, "message": message, "exit_code": code}})
+    return typer.Exit(code)
+
+
+def print_json(value: Any) -> None:
+    """Prints a value as JSON on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(headings: list[str], rows: list[list[str]]) -> None:
+    """Prints columns on stdout; those whose cells are all numbers stand to the right."""
+    widths = [max(len(str(line[column])) for line in [headings, *rows]) for column in range(len(headings))]
+    right = [
+        bool(rows) and all(row[column][:1].isdigit() or row[column] == "-" for row in rows)
+        for column in range(len(headings))
+    ]
+    for line in [headings, *rows]:
+        cells = [
+            cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(line, widths, right, strict=True)
+        ]
+        typer.echo("  ".join(cells).rstrip())
+
+
+def clock(time: float) -> str:
+    """A time of day with its date, in local time."""
+    import time as clocks
+
+    return clocks.strftime("%Y-%m-%d %H:%M:%S", clocks.localtime(time))

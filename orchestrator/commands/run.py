@@ -1,0 +1,58 @@
+"""`coldframe run`: runs a search in the foreground, or takes it up again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.commands.common import JsonOption, StoreOption, guarded, print_json, reading
+
+if TYPE_CHECKING:
+    from orchestrator.foreground import RunEnd
+
+
+@guarded
+def run(
+    spec: Annotated[Path, typer.Argument(help="The search, as a TOML file.", metavar="SPEC.toml")],
+    store: StoreOption,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Worker processes, instead of the spec's.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a report into this folder at the end.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a search, or take it up where it was left; the same command does both."""
+    from orchestrator import foreground, live
+
+    watcher = live.observer(sys.stderr if as_json else sys.stdout)
+    try:
+        end = foreground.run(spec, store, workers=workers, observer=watcher)
+    finally:
+        watcher.close()
+    _conclude(end, store, report, as_json)
+    if end.signal is not None:
+        raise typer.Exit(128 + end.signal)
+
+
+def _conclude(end: RunEnd, store: Path, folder: Path | None, as_json: bool) -> None:
+    """Prints what the search came to, and writes the report if one is wanted."""
+    from orchestrator import summary
+    from orchestrator.conclusion import conclusion
+    from orchestrator.views import search_view
+
+    with reading(store) as found:
+        view = search_view(found.history, end.search, alive=False)
+        if folder is not None:
+            from orchestrator.report import write
+
+            write(found.history, end.search, folder, alive=False)
+    if as_json:
+        print_json(summary.summary(view))
+        return
+    for line in conclusion(view, repeated=end.repeated):
+        typer.echo(line)
+    if folder is not None:
+        typer.echo(f"report: {folder / 'report.html'}")

@@ -1,0 +1,92 @@
+"""The report's tables as CSV, and its best cells as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from orchestrator import summary
+from orchestrator.views import History, SearchView
+
+CANDIDATES = (
+    "index",
+    "candidate",
+    "accuracy",
+    "epochs",
+    "parameters",
+    "multiply_adds",
+    "checkpoint",
+    "origin",
+    "parent",
+    "cycle",
+    "failure",
+)
+ATTEMPTS = (
+    "job",
+    "words",
+    "attempt",
+    "worker",
+    "device",
+    "start_epoch",
+    "epochs_trained",
+    "seconds",
+    "outcome",
+    "reason",
+)
+
+
+def candidates(view: SearchView) -> str:
+    """Every candidate of the search, in the order of birth."""
+    rows = ([getattr(candidate, name) for name in CANDIDATES] for candidate in view.candidates)
+    genes = (" ".join(map(str, candidate.architecture["genes"])) for candidate in view.candidates)
+    return _csv([*CANDIDATES, "genes"], ([*row, gene] for row, gene in zip(rows, genes, strict=True)))
+
+
+def curves(view: SearchView) -> str:
+    """Validation accuracy of every candidate after each of its epochs."""
+    rows = ([c.index, c.candidate, epoch, accuracy] for c in view.candidates for epoch, accuracy in c.curve)
+    return _csv(["index", "candidate", "epoch", "validation_accuracy"], rows)
+
+
+def cycles(view: SearchView) -> str:
+    """The strategy's own curves: one column each, one row for each entry."""
+    columns = {name: values for name, values in view.curves.items() if isinstance(values, list | tuple)}
+    length = max(map(len, columns.values()), default=0)
+    rows = ([values[row] if row < len(values) else None for values in columns.values()] for row in range(length))
+    return _csv(list(columns), rows)
+
+
+def attempts(history: History, view: SearchView) -> str:
+    """Every attempt at every job that the search queued."""
+    return _csv(ATTEMPTS, _attempts(history, view))
+
+
+def best(view: SearchView) -> str:
+    """The best candidates with their genotypes, and what the search cost."""
+    found = [summary.candidate(view, candidate) for candidate in view.best]
+    return json.dumps(summary.summary(view) | {"best": found}, indent=2) + "\n"
+
+
+def _attempts(history: History, view: SearchView) -> Iterator[list[Any]]:
+    for job in history.jobs.values():
+        for a in job.attempts:
+            if a.search == view.id:
+                seconds = round(a.seconds, 3)
+                end = (a.epochs_trained, seconds, a.outcome, a.reason)
+                yield [job.id, job.words, a.number, a.worker, a.device, a.epoch, *end]
+
+
+def _csv(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(headings)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """Keeps a spreadsheet from taking text for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@"} else value
