@@ -1,0 +1,289 @@
+"""Blocks by digest: stored once, whoever trained them; verified whenever they are read; never changed.
+
+Many processes put and get at the same time: the daemon, every worker, commands. There is no lock between them. A pack
+appears under its name only when it is durable, equal packs have equal names, and the worst that a race can do is to
+store a block twice. Only `quarantine` and `store.gc` take packs away.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from store.errors import BlobCorrupt, BlobMissing, StoreReadOnly
+from store.files import checked, disk_errors, is_digest, make_folder, remove, sweep_strays, sync_folder, unique_name
+from store.index import BlobIndex, Location, Pack
+from store.packs import Array, Block, PackEntry, open_chunk, pack_folder, read_block, read_index, write_pack
+
+FOLDER = "blobs"
+
+
+class BlobStore:
+    """The blocks of a store.
+
+    Args:
+        folder: the store.
+        read_only: write nothing at all; the index is then made in memory, by reading every pack's.
+
+    Raises:
+        StoreReadOnly, StoreFull, StoreFailed: if the folders cannot be made, or the index cannot be opened.
+    """
+
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        self.folder = folder / FOLDER
+        self.packs = self.folder / "packs"
+        self.temporary = self.folder / "tmp"
+        self.quarantined = self.folder / "quarantine"
+        self._read_only = read_only
+        self._lock = threading.RLock()
+        self._index: BlobIndex | None = None
+        if not read_only:
+            with disk_errors(self.folder):
+                for each in (self.folder, self.packs, self.temporary, self.quarantined):
+                    make_folder(each)
+
+    def put(self, blocks: Sequence[Block | Array]) -> list[str]:
+        """Stores blocks, those that are new in one pack; when it returns, all of them are durable.
+
+        Packs that hold a block already get a fresh modification time, which keeps `gc` off them for its grace period.
+
+        Returns:
+            The blocks' digests, in their order.
+
+        Raises:
+            NotCanonical: if an array has an element type that the store does not keep.
+            StoreFull, StoreReadOnly, StoreFailed: if the disk refuses; then nothing new is left behind.
+        """
+        if self._read_only:
+            raise StoreReadOnly(self.folder, "it was opened for reading")
+        given = [block if isinstance(block, Block) else Block.of(block) for block in blocks]
+        unique = {block.digest: block for block in given}
+        with self._lock:
+            kept = self._keep_fresh(list(unique))
+            new = [block for digest, block in unique.items() if digest not in kept]
+            if new:
+                self._write(new)
+        return [block.digest for block in given]
+
+    def get(self, digests: Iterable[str]) -> dict[str, Array]:
+        """Reads blocks and checks them.
+
+        Returns:
+            Flat, writable arrays by digest; bfloat16 comes as uint16.
+
+        Raises:
+            InvalidDigest: if a name is not a digest.
+            BlobMissing: if no pack has a block.
+            BlobCorrupt: if a block's bytes are damaged in every pack that has it.
+            StoreFailed: if the disk cannot read them.
+        """
+        wanted = list(dict.fromkeys(checked(digest) for digest in digests))
+        with self._lock:
+            places = self._locate(wanted)
+            by_pack: dict[str, list[PackEntry]] = {}
+            for digest in wanted:
+                if digest not in places:
+                    raise BlobMissing(digest)
+                first = places[digest][0]
+                by_pack.setdefault(first.pack, []).append(first.entry)
+            blocks: dict[str, Array] = {}
+            for pack, entries in by_pack.items():
+                blocks |= self._read(pack, entries, places)
+        return {digest: blocks[digest] for digest in wanted}
+
+    def locate(self, digests: Iterable[str]) -> dict[str, PackEntry]:
+        """Returns what is known of blocks without reading them: element type and length.
+
+        Raises:
+            InvalidDigest: if a name is not a digest.
+            BlobMissing: if no pack has a block.
+        """
+        wanted = list(dict.fromkeys(checked(digest) for digest in digests))
+        with self._lock:
+            places = self._locate(wanted)
+        for digest in wanted:
+            if digest not in places:
+                raise BlobMissing(digest)
+        return {digest: places[digest][0].entry for digest in wanted}
+
+    def __contains__(self, digest: str) -> bool:
+        with self._lock:
+            return digest in self._locate([checked(digest)])
+
+    def quarantine(self, digest: str) -> tuple[str, ...]:
+        """Sets aside the packs in which a block is damaged, after storing their sound blocks anew.
+
+        Returns:
+            The blocks that are lost: no pack has them any more. None, if the block was not damaged or not there.
+
+        Raises:
+            InvalidDigest: if the name is not a digest.
+            StoreFull, StoreReadOnly, StoreFailed: if the disk refuses; the packs are then where they were.
+        """
+        with self._lock:
+            lost: set[str] = set()
+            for place in self._locate([checked(digest)]).get(digest, []):
+                if self._attempt(place) is None:
+                    lost |= self._set_aside(place.pack)
+            return tuple(sorted(lost - self._locate(sorted(lost)).keys()))
+
+    def refresh(self) -> None:
+        """Brings the index up to date with the packs that are there."""
+        with self._lock:
+            there, known = set(self.names()), self.index.packs()
+            self.index.forget(known - there)
+            self.index.add(self._scan(there - known))
+
+    def sweep(self) -> int:
+        """Removes what crashed writers left more than an hour ago, and refreshes the index.
+
+        Returns:
+            How many drafts of packs were removed.
+        """
+        with disk_errors(self.temporary):
+            removed = sweep_strays(self.temporary)
+        self.refresh()
+        return removed
+
+    def names(self) -> Iterator[str]:
+        """Yields the names of the packs that are there."""
+        for shelf in sorted(self.packs.iterdir()) if self.packs.is_dir() else ():
+            yield from sorted(entry.name for entry in shelf.iterdir() if is_digest(entry.name))
+
+    def discard(self, pack: str, newer_than: float) -> bool:
+        """Removes a pack for good, unless someone has put one of its blocks again. Only `store.gc` calls this.
+
+        Args:
+            pack: its name.
+            newer_than: a pack touched after this time, in seconds since 1970, stays.
+
+        Returns:
+            Whether it was removed.
+        """
+        with self._lock, disk_errors(self.packs):
+            folder = pack_folder(self.packs, pack)
+            # Out of the way first: whoever touches the pack after this finds it gone and writes its block anew, who
+            # touched it before left a fresh time; and a kill in the middle leaves a stray, not half a pack.
+            grave = self.temporary / unique_name()
+            os.rename(folder, grave)
+            if grave.stat().st_mtime > newer_than:
+                os.rename(grave, folder)
+                return False
+            sync_folder(folder.parent)
+            self.index.forget([pack])
+            remove(grave)
+            return True
+
+    def close(self) -> None:
+        """Closes the index."""
+        with self._lock:
+            if self._index is not None:
+                self._index.close()
+                self._index = None
+
+    @property
+    def index(self) -> BlobIndex:
+        """The table of places."""
+        if self._index is None:
+            self._index = BlobIndex(None if self._read_only else self.folder, lambda: self._scan(self.names()))
+        return self._index
+
+    def _scan(self, names: Iterable[str]) -> Iterator[Pack]:
+        for name in names:
+            folder = pack_folder(self.packs, name)
+            try:
+                entries = read_index(folder)
+                if not self._read_only:
+                    sync_folder(folder.parent)  # its writer may have been killed between the rename and this
+            except (ValueError, OSError):
+                continue  # its blocks count as missing, and `check` reports it
+            yield name, entries
+
+    def _locate(self, digests: list[str]) -> dict[str, list[Location]]:
+        places = self.index.find(digests)
+        if len(places) < len(digests):
+            self.refresh()
+            places = self.index.find(digests)
+        return places
+
+    def _keep_fresh(self, digests: list[str]) -> set[str]:
+        """Returns the blocks that are stored, after making sure that each one's pack is there and not old."""
+        places = self.index.find(digests)
+        gone: set[str] = set()
+        for pack in {place.pack for found in places.values() for place in found}:
+            try:
+                os.utime(pack_folder(self.packs, pack))
+            except FileNotFoundError:
+                gone.add(pack)
+        if gone:
+            self.index.forget(gone)
+        return {digest for digest, found in places.items() if any(place.pack not in gone for place in found)}
+
+    def _write(self, blocks: Sequence[Block]) -> None:
+        pack = write_pack(self.packs, self.temporary, blocks)
+        self.index.add([pack])
+
+    def _read(self, pack: str, entries: list[PackEntry], places: dict[str, list[Location]]) -> dict[str, Array]:
+        folder = pack_folder(self.packs, pack)
+        blocks: dict[str, Array] = {}
+        with suppress(FileNotFoundError), open_chunk(folder) as handle:
+            for entry in sorted(entries, key=lambda entry: entry.offset):
+                with suppress(BlobCorrupt):
+                    blocks[entry.digest] = read_block(handle, folder, entry)
+        for entry in entries:
+            if entry.digest not in blocks:
+                blocks[entry.digest] = self._read_elsewhere(entry.digest, places[entry.digest])
+        return blocks
+
+    def _read_elsewhere(self, digest: str, places: list[Location]) -> Array:
+        """Reads a block that could not be read where the index said: by the packs' own indexes, from every place."""
+        self.index.forget([place.pack for place in places])
+        self.refresh()
+        places = self.index.find([digest]).get(digest, [])
+        if not places:
+            raise BlobMissing(digest)
+        for place in places:
+            if (data := self._attempt(place)) is not None:
+                return data
+        raise BlobCorrupt(digest, pack_folder(self.packs, places[0].pack))
+
+    def _attempt(self, place: Location) -> Array | None:
+        folder = pack_folder(self.packs, place.pack)
+        with suppress(BlobCorrupt, FileNotFoundError), open_chunk(folder) as handle:
+            return read_block(handle, folder, place.entry)
+        return None
+
+    def _set_aside(self, pack: str) -> set[str]:
+        """Moves a damaged pack away; returns its damaged blocks."""
+        folder = pack_folder(self.packs, pack)
+        try:
+            entries = read_index(folder)
+        except (ValueError, OSError):
+            entries = self.index.entries(pack)  # what does not belong there fails its digest
+        sound, damaged = [], set()
+        for entry in entries:
+            data = self._attempt(Location(pack, entry))
+            if data is None:
+                damaged.add(entry.digest)
+            else:
+                sound.append(Block(entry.dtype, data))
+        if sound:
+            self._write(sound)
+        with disk_errors(folder):
+            _move_aside(folder, self.quarantined)
+        self.index.forget([pack])
+        return damaged
+
+
+def _move_aside(folder: Path, quarantine: Path) -> None:
+    target = quarantine / folder.name
+    number = 1
+    while target.exists():
+        number += 1
+        target = quarantine / f"{folder.name}-{number}"
+    os.rename(folder, target)
+    sync_folder(quarantine)
+    sync_folder(folder.parent)

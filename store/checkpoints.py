@@ -1,0 +1,245 @@
+"""Checkpoints: a manifest, named by its digest, over blocks in the blob store.
+
+The order of writing is a protocol: blocks, then the manifest (both durable when `save` returns), then the journal's
+row, which the daemon writes and which alone makes the checkpoint count. A crash before that row leaves blocks and a
+manifest that nothing names; `store.gc` removes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgpack
+import numpy as np
+from blake3 import blake3
+from pydantic import ValidationError
+
+from store.blobs import BlobStore
+from store.errors import ManifestCorrupt, ManifestMissing, NotCanonical, StoreFailed, StoreReadOnly
+from store.files import TEMPORARY, checked, disk_errors, is_digest, make_folder, replace_durably
+from store.packs import DTYPES, Array, Block
+from store.records.base import canonical
+from store.records.checkpoints import BlockManifest, CheckpointManifest, TensorSlice
+from store.records.outcomes import EpochMetrics
+
+FOLDER = "manifests"
+LARGEST_MANIFEST = 64 << 20
+Tensors = Mapping[str, Mapping[str, Mapping[str, Array]]]
+Key = tuple[str, str, str]
+
+
+class Loaded(NamedTuple):
+    """A checkpoint: its manifest, and its tensors by role, block and name, each a writable array of its own shape.
+
+    Arrays of one block share memory but do not overlap. bfloat16 comes as uint16; the manifest says which.
+    """
+
+    manifest: CheckpointManifest
+    tensors: dict[str, dict[str, dict[str, Array]]]
+
+
+class CheckpointStore:
+    """The checkpoints of a store. Any process may save and load; the daemon alone makes one count.
+
+    Args:
+        folder: the store.
+        read_only: write nothing at all.
+        blobs: the store's blocks, if they are open already.
+    """
+
+    def __init__(self, folder: Path, *, read_only: bool = False, blobs: BlobStore | None = None) -> None:
+        self.folder = folder / FOLDER
+        self.blobs = blobs or BlobStore(folder, read_only=read_only)
+        self._temporary = folder / TEMPORARY
+        self._read_only = read_only
+        if not read_only:
+            with disk_errors(self.folder):
+                make_folder(self.folder)
+                make_folder(self._temporary)
+
+    def save(
+        self,
+        *,
+        candidate: str,
+        epoch: int,
+        step: int,
+        history: Sequence[EpochMetrics],
+        sums: Mapping[str, float],
+        position: str,
+        tensors: Tensors,
+        dtypes: Mapping[Key, str] | None = None,
+    ) -> str:
+        """Stores a checkpoint; when it returns, blocks and manifest are durable.
+
+        Args:
+            candidate: the candidate's digest.
+            epoch: whole epochs done.
+            step: steps done of the next one.
+            history: metrics of the whole epochs.
+            sums: running sums of the epoch under way.
+            position: JSON of the generators' states and the place in the data.
+            tensors: arrays of any shape by role, block and name. They are not changed, and read only during the call.
+            dtypes: element types that numpy cannot say, by (role, block, name): `bfloat16` for a uint16 array.
+
+        Returns:
+            The manifest's digest: the same for the same state, in whatever order the mappings stand.
+
+        Raises:
+            NotCanonical: if an element type is not kept, or a number is not finite.
+            StoreFull, StoreReadOnly, StoreFailed: if the disk refuses.
+        """
+        if self._read_only:
+            raise StoreReadOnly(self.folder, "it was opened for reading")
+        planned = _plan(tensors, dtypes or {})
+        blobs = self.blobs.put([block for _, block in planned])
+        manifest = CheckpointManifest(
+            candidate=candidate,
+            epoch=epoch,
+            step=step,
+            history=tuple(history),
+            sums=dict(sums),
+            position=position,
+            blocks=tuple(
+                BlockManifest.model_construct(role=role, block=name, dtype=block.dtype, blob=blob, tensors=slices)
+                for ((role, name, slices), block), blob in zip(planned, blobs, strict=True)
+            ),
+        )
+        return self._write(canonical(manifest))
+
+    def load(self, digest: str) -> Loaded:
+        """Reads a checkpoint and checks all of it.
+
+        Raises:
+            InvalidDigest: if the name is not a digest.
+            ManifestMissing, ManifestCorrupt: if the manifest is not there, or not what was stored.
+            BlobMissing, BlobCorrupt: if a block is not there, or not what was stored; the error names it.
+            StoreFailed: if the disk cannot read them.
+        """
+        manifest = self.manifest(digest)
+        self._compare(digest, manifest)
+        blobs = self.blobs.get(block.blob for block in manifest.blocks)
+        tensors: dict[str, dict[str, dict[str, Array]]] = {}
+        seen: set[str] = set()
+        for block in manifest.blocks:
+            # Two blocks of a network may be equal and stored once; their tensors must not share memory.
+            data = blobs[block.blob].copy() if block.blob in seen else blobs[block.blob]
+            seen.add(block.blob)
+            named = tensors.setdefault(block.role, {}).setdefault(block.block, {})
+            for name, shape, offset in block.tensors:
+                named[name] = data[offset : offset + int(np.prod(shape, dtype=np.int64))].reshape(shape)
+        return Loaded(manifest, tensors)
+
+    def manifest(self, digest: str) -> CheckpointManifest:
+        """Reads a checkpoint's manifest, and checks that it is what was stored and possible.
+
+        Raises:
+            InvalidDigest, ManifestMissing, ManifestCorrupt, StoreFailed: as `load`.
+        """
+        path = self.path(digest)
+        try:
+            with path.open("rb") as file:
+                data = file.read(LARGEST_MANIFEST + 1)
+        except FileNotFoundError as error:
+            raise ManifestMissing(digest) from error
+        except OSError as error:
+            raise StoreFailed(path, error.strerror or str(error)) from error
+        return decode(digest, data)
+
+    def path(self, digest: str) -> Path:
+        """Returns where a manifest lies, or would lie.
+
+        Raises:
+            InvalidDigest: if the name is not a digest.
+        """
+        return self.folder / checked(digest)[:2] / digest
+
+    def digests(self) -> list[str]:
+        """Returns the digests of all manifests that are there, sound or not."""
+        shelves = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        return [entry.name for shelf in shelves for entry in sorted(shelf.iterdir()) if is_digest(entry.name)]
+
+    def close(self) -> None:
+        """Closes the blocks' index."""
+        self.blobs.close()
+
+    def _write(self, data: bytes) -> str:
+        if len(data) > LARGEST_MANIFEST:
+            raise NotCanonical(f"a manifest of {len(data)} bytes", f"at most {LARGEST_MANIFEST} are allowed")
+        digest = blake3(data).hexdigest()
+        path = self.path(digest)
+        with disk_errors(path):
+            make_folder(path.parent)
+            replace_durably(path, data, self._temporary)
+        return digest
+
+    def _compare(self, digest: str, manifest: CheckpointManifest) -> None:
+        """Checks that blocks are as long as the manifest says, before any is read."""
+        entries = self.blobs.locate([block.blob for block in manifest.blocks])
+        for block in manifest.blocks:
+            entry = entries[block.blob]
+            length = sum(tensor.size for tensor in block.tensors)
+            if (entry.dtype, entry.length) != (block.dtype, length):
+                raise ManifestCorrupt(digest, f"its block {block.role}/{block.block} is not the one that is stored")
+
+
+def decode(digest: str, data: bytes) -> CheckpointManifest:
+    """Returns a manifest from its bytes.
+
+    Raises:
+        ManifestCorrupt: if the bytes do not have the digest, or the manifest says something that cannot be.
+    """
+    if len(data) > LARGEST_MANIFEST:
+        raise ManifestCorrupt(digest, f"it is larger than {LARGEST_MANIFEST} bytes")
+    if blake3(data).hexdigest() != digest:
+        raise ManifestCorrupt(digest, "its bytes do not have the digest that names it")
+    try:
+        manifest = CheckpointManifest.model_validate(msgpack.unpackb(data, raw=False))
+    except (ValidationError, ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
+        raise ManifestCorrupt(digest, f"it is not a manifest ({type(error).__name__})") from error
+    keys = [(block.role, block.block, block.dtype) for block in manifest.blocks]
+    if len(set(keys)) < len(keys):
+        raise ManifestCorrupt(digest, "it names a block twice")
+    for block in manifest.blocks:
+        _validate(digest, block)
+    return manifest
+
+
+def _validate(digest: str, block: BlockManifest) -> None:
+    if block.dtype not in DTYPES:
+        raise ManifestCorrupt(digest, f"element type {block.dtype!r:.50} is not one that the store keeps")
+    if not is_digest(block.blob):
+        raise ManifestCorrupt(digest, f"{block.blob!r:.100} is not the digest of a block")
+    end = 0
+    for tensor in block.tensors:
+        if tensor.offset != end:
+            raise ManifestCorrupt(digest, f"the tensors of block {block.block!r:.100} do not cover it exactly")
+        end += tensor.size
+    if len({tensor.name for tensor in block.tensors}) < len(block.tensors):
+        raise ManifestCorrupt(digest, f"block {block.block!r:.100} has two tensors of one name")
+
+
+def _plan(tensors: Tensors, dtypes: Mapping[Key, str]) -> list[tuple[tuple[str, str, tuple[TensorSlice, ...]], Block]]:
+    """Flattens every block by element type, all in the order of their names."""
+    planned = []
+    for role in sorted(tensors):
+        for name in sorted(tensors[role]):
+            groups: dict[str, dict[str, Array]] = {}
+            for key in sorted(tensors[role][name]):
+                array = tensors[role][name][key]
+                groups.setdefault(dtypes.get((role, name, key), array.dtype.name), {})[key] = array
+            planned += [((role, name, _slices(groups[kind])), _flat(kind, groups[kind])) for kind in sorted(groups)]
+    return planned
+
+
+def _slices(arrays: Mapping[str, Array]) -> tuple[TensorSlice, ...]:
+    slices, offset = [], 0
+    for name, array in arrays.items():
+        slices.append(TensorSlice(name, array.shape, offset))
+        offset += array.size
+    return tuple(slices)
+
+
+def _flat(dtype: str, arrays: Mapping[str, Array]) -> Block:
+    return Block.of(np.concatenate([array.reshape(-1) for array in arrays.values()]), dtype)

@@ -1,0 +1,103 @@
+"""The `format` file: which version wrote a store, and which features each kind of use has to know."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from store.errors import NotAStore, StoreFailed, UnsupportedFormat
+from store.files import TEMPORARY, disk_errors, make_folder, replace_durably, sync_folder
+from store.records.base import Record
+
+NAME = "format"
+VERSION = 1
+Operation = Literal["read", "write", "check", "gc"]
+FEATURES = frozenset({"chained-journal", "zarr-packs"})
+_LARGEST = 64 << 10
+_UNFINISHED = frozenset({TEMPORARY, "lock"})
+
+
+class Format(Record):
+    """What the file says. An operation may only be done by a program that knows all of its features."""
+
+    coldframe_store: int
+    features: dict[Operation, tuple[str, ...]]
+
+
+CURRENT = Format(
+    coldframe_store=VERSION,
+    features={operation: tuple(sorted(FEATURES)) for operation in ("read", "write", "check", "gc")},
+)
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder says that it is a store, of whichever version."""
+    return (folder / NAME).is_file()
+
+
+def ensure(folder: Path) -> None:
+    """Makes a folder a store, unless it is one. A kill at any moment leaves what the next call completes.
+
+    Raises:
+        NotAStore: if something else lies in the folder.
+        StoreReadOnly: if nothing can be written there.
+    """
+    if is_store(folder):
+        return
+    _refuse_foreign(folder)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        sync_folder(folder.parent)
+        make_folder(folder / TEMPORARY)
+        text = json.dumps(CURRENT.model_dump(mode="json"), indent=2) + "\n"
+        replace_durably(folder / NAME, text.encode(), folder / TEMPORARY)
+
+
+def require(folder: Path, operation: Operation) -> None:
+    """Checks that this program may do something with a store.
+
+    Raises:
+        NotAStore: if the folder is none.
+        UnsupportedFormat: if its version, or a feature that the operation needs, is unknown here.
+    """
+    path = folder / NAME
+    if not folder.is_dir():
+        raise NotAStore(folder, "there is no such folder")
+    if not path.is_file():
+        raise NotAStore(folder, f"it has no file `{NAME}`")
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST)
+    except OSError as error:
+        raise StoreFailed(path, error.strerror or str(error)) from error
+    found = _parse(path, data)
+    unknown = sorted(set(found.features.get(operation, ())) - FEATURES)
+    if unknown:
+        raise UnsupportedFormat(path, f"{operation} needs {', '.join(unknown)}", ", ".join(sorted(FEATURES)))
+
+
+def _parse(path: Path, data: bytes) -> Format:
+    try:
+        value = json.loads(data)
+        version = value["coldframe_store"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotAStore(path.parent, f"its file `{NAME}` is not one of coldframe's") from error
+    if version != VERSION:
+        raise UnsupportedFormat(path, f"version {version}", f"version {VERSION}")
+    try:
+        return Format.model_validate(value)
+    except ValidationError as error:
+        raise UnsupportedFormat(path, "something that is not understood", f"version {VERSION}") from error
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise NotAStore(folder, "it is not a folder")
+    others = sorted({entry.name for entry in folder.iterdir()} - _UNFINISHED)
+    if others:
+        raise NotAStore(folder, f"it holds other things, e.g. {others[0]!r}")
