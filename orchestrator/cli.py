@@ -30,3 +30,7 @@ app.command("version")(version.version)
 def main() -> None:
     """Runs the command line; the process ends with the command's exit code."""
     app(prog_name="coldframe")
+
+
+if __name__ == "__main__":
+    main()

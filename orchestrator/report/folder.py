@@ -24,6 +24,7 @@ def write(history: History, search: str, folder: Path, *, alive: bool = True) ->
     Raises:
         OSError: if a file cannot be written.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     view = search_view(history, search, alive=alive)
     drawn = list(pictures(history, view))
     files: dict[str, str | bytes] = {
@@ -35,7 +36,6 @@ def write(history: History, search: str, folder: Path, *, alive: bool = True) ->
         "best.json": tables.best(view),
     }
     files |= {f"{picture.name}.png": picture.png for picture in drawn}
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
     return [folder / name for name in files]

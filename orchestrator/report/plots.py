@@ -40,7 +40,7 @@ def accuracy_over_cycles(curves: Mapping[str, Any]) -> Figure | None:
     axes.set(xlabel="cycle (0: the initial population)", ylabel="mean validation accuracy, %")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.plain(axes)
-    axes.legend(frameon=False, loc="lower right")
+    style.legend(axes)
     return figure
 
 
@@ -62,7 +62,7 @@ def accuracy_over_births(candidates: Sequence[CandidateView]) -> Figure | None:
     axes.set(xlabel="candidate, in order of birth", ylabel="best validation accuracy, %")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.plain(axes)
-    axes.legend(frameon=False, loc="lower right")
+    style.legend(axes)
     return figure
 
 
@@ -122,4 +122,4 @@ def _legend(axes: Axes, workers: Sequence[WorkerTimeline], *, restarts: bool) ->
     ]
     if restarts:
         handles += axes.plot([], [], color=style.BLACK, linewidth=1, linestyle=(0, (4, 3)), label="taken up again")
-    axes.legend(handles=handles, frameon=False, ncols=len(handles), loc="lower left", bbox_to_anchor=(0, 1.0))
+    style.legend(axes, handles)

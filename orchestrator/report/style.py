@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -30,3 +33,9 @@ def plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(visible=True, color="#E4E4E4", linewidth=0.7)
     axes.set_axisbelow(True)
+
+
+def legend(axes: Axes, handles: Sequence[Artist] | None = None) -> None:
+    """Puts the legend above the plot, where it hides nothing."""
+    shown = axes.get_legend_handles_labels()[0] if handles is None else handles
+    axes.legend(handles=shown, frameon=False, ncols=6, loc="lower left", bbox_to_anchor=(0, 1.0))
