@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from store.records.base import Config
+from store.records.candidates import Architecture, Named, Recipe
+from store.records.spec import SearchSpec
+from strategies import registry
+from strategies.econas.search import EcoNAS
+from strategies.errors import InvalidOptions
+from strategies.options import StrategyOptions
+from strategies.random_search import RandomSearch
+from strategies.spaces import registry as spaces
+from tests.strategies.builders import spec
+
+
+def test_the_strategies_by_name() -> None:
+    assert registry.names() == ("econas", "random")
+    assert isinstance(registry.create(spec("econas")), EcoNAS)
+    assert isinstance(registry.create(spec("random")), RandomSearch)
+
+
+def test_totals_are_options_of_their_strategy() -> None:
+    for name in registry.names():
+        options = registry.find(name).options
+        assert options.totals
+        assert options.totals <= set(options.model_fields)
+
+
+def test_an_unknown_strategy_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(InvalidOptions, match=r"strategy\.name is 'ecnas': expected one of econas, random"):
+        registry.options(Named(name="ecnas"))
+
+
+def test_the_strategys_and_the_spaces_errors_are_given_together() -> None:
+    wrong = spec("econas", cycles=-1, space={"name": "cell", "nodes": 0})
+    with pytest.raises(InvalidOptions) as caught:
+        registry.create(wrong)
+    assert [problem.key for problem in caught.value.problems] == ["strategy.cycles", "space.nodes"]
+
+
+def test_a_recipes_schedule_that_econas_would_override_is_refused() -> None:
+    wrong = spec("econas").model_copy(update={"recipe": Recipe(schedule="cosine_restarts")})
+    with pytest.raises(InvalidOptions, match=r"recipe\.schedule is 'cosine_restarts'.*set strategy\.schedule instead"):
+        registry.create(wrong)
+    agreeing = spec("econas", preset="algorithm-1").model_copy(update={"recipe": wrong.recipe})
+    assert isinstance(registry.create(agreeing), EcoNAS)
+
+
+class _Fixed:
+    """A space of one architecture, which has no neighbours."""
+
+    spec = Named(name="fixed")
+    choices = (1,)
+
+    def random(self, rng: np.random.Generator) -> Architecture:
+        return Architecture(space="fixed", genes=(0,))
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        return architecture
+
+    def decode(self, architecture: Architecture) -> Any:
+        return architecture
+
+    def describe(self, architecture: Architecture) -> dict[str, Any]:
+        return {}
+
+
+@pytest.fixture
+def fixed_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spaces, "_SPACES", dict(spaces._SPACES))
+    spaces.register("fixed", Config, lambda options: _Fixed())
+
+
+@pytest.mark.usefixtures("fixed_space")
+def test_econas_needs_a_space_that_can_be_mutated() -> None:
+    with pytest.raises(InvalidOptions, match=r"space\.name is 'fixed': expected a space that can be mutated"):
+        registry.create(spec("econas", space={"name": "fixed"}))
+    assert isinstance(registry.create(spec("random", space={"name": "fixed"})), RandomSearch)
+
+
+@pytest.mark.usefixtures("fixed_space")
+def test_a_name_is_registered_once() -> None:
+    assert spaces.names() == ("cell", "fixed", "zoo")
+    with pytest.raises(ValueError, match="'fixed' is registered already"):
+        spaces.register("fixed", Config, lambda options: _Fixed())
+    with pytest.raises(ValueError, match="'econas' is registered already"):
+        registry.register("econas", StrategyOptions, lambda options, spec: RandomSearch(options))
+
+
+def test_a_strategy_can_be_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_STRATEGIES", dict(registry._STRATEGIES))
+    given: list[SearchSpec] = []
+
+    def factory(options: Any, spec: SearchSpec) -> RandomSearch:
+        given.append(spec)
+        return RandomSearch(options)
+
+    registry.register("mine", registry.find("random").options, factory)
+    wanted = spec("mine", candidates=3)
+    assert isinstance(registry.create(wanted), RandomSearch)
+    assert given == [wanted]
+
+
+def test_strategies_load_no_torch_and_no_event_loop() -> None:
+    program = (
+        "import sys, strategies.registry, strategies.spaces.registry, strategies.simulation\n"
+        "print(sorted({'torch', 'anyio', 'asyncio', 'sqlite3', 'zarr'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from store.records.candidates import Data, Recipe
+from store.records.events import StateSaved
+from store.records.spec import SearchSpec
+from strategies.run import Run
+from strategies.simulation import Simulation, World
+from strategies.spaces.registry import create
+from tests.strategies.builders import spec
+
+DATA = Data(name="digits", fingerprint="x")
+
+
+def run(wanted: SearchSpec, restored: StateSaved | None = None) -> Run:
+    return Run(Simulation(wanted), wanted, create(wanted.space), DATA, restored)
+
+
+def drive(coroutine: Any) -> None:
+    Simulation(spec()).drive(coroutine)
+
+
+def test_equivalent_architectures_make_the_same_candidate() -> None:
+    made = run(spec())
+    drawn = made.space.random(made.rng)
+    genes = drawn.genes
+    swapped = drawn.model_copy(update={"genes": (*genes[2:4], *genes[:2], *genes[4:])})
+    assert swapped != drawn
+    assert made.candidate(swapped).id == made.candidate(drawn).id
+
+
+@pytest.mark.parametrize(
+    ("recipe", "wishes", "expected"),
+    [
+        ({}, {}, ("cosine", None, None)),
+        ({}, {"schedule_epochs": 60}, ("cosine", 60, None)),
+        ({}, {"schedule": "cosine_restarts", "schedule_epochs": 20}, ("cosine_restarts", 20, None)),
+        ({"schedule_epochs": 9}, {"schedule": "cosine_restarts", "schedule_epochs": 20}, ("cosine", 9, None)),
+        ({}, {"reset_momentum_epochs": 20}, ("cosine", None, 20)),
+        ({"reset_momentum_epochs": 5}, {"reset_momentum_epochs": 20}, ("cosine", None, 5)),
+        ({"reset_momentum_epochs": 5}, {}, ("cosine", None, 5)),
+    ],
+)
+def test_a_strategys_wishes_hold_where_the_recipe_does_not_say(
+    recipe: dict[str, Any], wishes: dict[str, Any], expected: tuple[str, int | None, int | None]
+) -> None:
+    made = run(spec().model_copy(update={"recipe": Recipe.model_validate(recipe)}))
+    got = made.candidate(made.space.random(made.rng), **wishes).recipe
+    assert (got.schedule, got.schedule_epochs, got.reset_momentum_epochs) == expected
+
+
+def test_a_restored_run_goes_on_with_the_generator_and_the_numbers_of_its_requests() -> None:
+    world, wanted = World(), spec(seed=3)
+    simulation = Simulation(wanted, world)
+    first = Run(simulation, wanted, create(wanted.space), DATA)
+
+    async def begin() -> None:
+        await first.map(first.train, [first.candidate(first.space.random(first.rng)) for _ in range(2)], epochs=1)
+        await first.save({"weights": np.arange(3.0), "names": ("a", "b")})
+
+    simulation.drive(begin())
+    again = Run(Simulation(wanted, world), wanted, create(wanted.space), DATA, world.saved)
+    assert again.restored["names"] == ["a", "b"]
+    assert again.restored["weights"].tolist() == [0.0, 1.0, 2.0]
+    again.train(again.candidate(again.space.random(again.rng)), epochs=1)
+    assert sorted(world.requests) == [0, 1, 2]
+    expected = np.random.Generator(np.random.PCG64(3))
+    architectures = [first.space.random(expected) for _ in range(3)]
+    drawn = [request.candidate for request in world.requests.values()]
+    assert [one.id for one in drawn if one is not None] == [first.candidate(one).id for one in architectures]
