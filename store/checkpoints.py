@@ -7,7 +7,9 @@ manifest that nothing names; `store.gc` removes them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +21,9 @@ from pydantic import ValidationError
 from store.blobs import BlobStore
 from store.errors import ManifestCorrupt, ManifestMissing, NotCanonical, StoreFailed, StoreReadOnly
 from store.files import TEMPORARY, checked, disk_errors, is_digest, make_folder, replace_durably
-from store.packs import DTYPES, Array, Block
-from store.records.base import canonical
-from store.records.checkpoints import BlockManifest, CheckpointManifest, TensorSlice
+from store.packs import DTYPES, Array, Block, dtype_name
+from store.records.base import plain
+from store.records.checkpoints import BlockManifest, CheckpointManifest
 from store.records.outcomes import EpochMetrics
 
 FOLDER = "manifests"
@@ -93,7 +95,7 @@ class CheckpointStore:
         if self._read_only:
             raise StoreReadOnly(self.folder, "it was opened for reading")
         planned = _plan(tensors, dtypes or {})
-        blobs = self.blobs.put([block for _, block in planned])
+        blobs = self.blobs.put([block.data for block in planned])
         manifest = CheckpointManifest(
             candidate=candidate,
             epoch=epoch,
@@ -101,12 +103,9 @@ class CheckpointStore:
             history=tuple(history),
             sums=dict(sums),
             position=position,
-            blocks=tuple(
-                BlockManifest.model_construct(role=role, block=name, dtype=block.dtype, blob=blob, tensors=slices)
-                for ((role, name, slices), block), blob in zip(planned, blobs, strict=True)
-            ),
+            blocks=tuple(block.manifest(blob) for block, blob in zip(planned, blobs, strict=True)),
         )
-        return self._write(canonical(manifest))
+        return self._write(encode(manifest))
 
     def load(self, digest: str) -> Loaded:
         """Reads a checkpoint and checks all of it.
@@ -127,8 +126,8 @@ class CheckpointStore:
             data = blobs[block.blob].copy() if block.blob in seen else blobs[block.blob]
             seen.add(block.blob)
             named = tensors.setdefault(block.role, {}).setdefault(block.block, {})
-            for name, shape, offset in block.tensors:
-                named[name] = data[offset : offset + int(np.prod(shape, dtype=np.int64))].reshape(shape)
+            for name, shape, offset in zip(block.names, block.shapes, block.offsets, strict=True):
+                named[name] = data[offset : offset + math.prod(shape)].reshape(shape)
         return Loaded(manifest, tensors)
 
     def manifest(self, digest: str) -> CheckpointManifest:
@@ -179,9 +178,22 @@ class CheckpointStore:
         entries = self.blobs.locate([block.blob for block in manifest.blocks])
         for block in manifest.blocks:
             entry = entries[block.blob]
-            length = sum(tensor.size for tensor in block.tensors)
-            if (entry.dtype, entry.length) != (block.dtype, length):
+            if (entry.dtype, entry.length) != (block.dtype, block.length):
                 raise ManifestCorrupt(digest, f"its block {block.role}/{block.block} is not the one that is stored")
+
+
+def encode(manifest: CheckpointManifest) -> bytes:
+    """Returns a manifest's canonical bytes, `canonical(manifest)`, in a tenth of the time.
+
+    Columns of blocks are text and integers as they stand, so only the rest has to be brought into canonical form.
+
+    Raises:
+        NotCanonical: if a number is not finite.
+    """
+    rest = plain(manifest.model_dump(exclude={"blocks"}))
+    blocks = [{name: getattr(block, name) for name in sorted(BlockManifest.model_fields)} for block in manifest.blocks]
+    fields = {"blocks": blocks} | rest
+    return msgpack.packb({key: fields[key] for key in sorted(fields)}, use_bin_type=True)  # type: ignore[no-any-return]
 
 
 def decode(digest: str, data: bytes) -> CheckpointManifest:
@@ -211,35 +223,48 @@ def _validate(digest: str, block: BlockManifest) -> None:
         raise ManifestCorrupt(digest, f"element type {block.dtype!r:.50} is not one that the store keeps")
     if not is_digest(block.blob):
         raise ManifestCorrupt(digest, f"{block.blob!r:.100} is not the digest of a block")
-    end = 0
-    for tensor in block.tensors:
-        if tensor.offset != end:
-            raise ManifestCorrupt(digest, f"the tensors of block {block.block!r:.100} do not cover it exactly")
-        end += tensor.size
-    if len({tensor.name for tensor in block.tensors}) < len(block.tensors):
-        raise ManifestCorrupt(digest, f"block {block.block!r:.100} has two tensors of one name")
+    if not block.covers:
+        raise ManifestCorrupt(digest, f"the tensors of block {block.block!r:.100} do not cover it exactly")
 
 
-def _plan(tensors: Tensors, dtypes: Mapping[Key, str]) -> list[tuple[tuple[str, str, tuple[TensorSlice, ...]], Block]]:
+class _Planned(NamedTuple):
+    """A block on its way into the store."""
+
+    role: str
+    block: str
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    offsets: tuple[int, ...]
+    data: Block
+
+    def manifest(self, blob: str) -> BlockManifest:
+        # Not validated: what it is made of has been, or is the shape of an array.
+        return BlockManifest.model_construct(
+            role=self.role,
+            block=self.block,
+            dtype=self.data.dtype,
+            blob=blob,
+            names=self.names,
+            shapes=self.shapes,
+            offsets=self.offsets,
+        )
+
+
+def _plan(tensors: Tensors, dtypes: Mapping[Key, str]) -> list[_Planned]:
     """Flattens every block by element type, all in the order of their names."""
     planned = []
     for role in sorted(tensors):
-        for name in sorted(tensors[role]):
+        for block in sorted(tensors[role]):
             groups: dict[str, dict[str, Array]] = {}
-            for key in sorted(tensors[role][name]):
-                array = tensors[role][name][key]
-                groups.setdefault(dtypes.get((role, name, key), array.dtype.name), {})[key] = array
-            planned += [((role, name, _slices(groups[kind])), _flat(kind, groups[kind])) for kind in sorted(groups)]
+            for name in sorted(tensors[role][block]):
+                array = tensors[role][block][name]
+                groups.setdefault(dtypes.get((role, block, name)) or dtype_name(array.dtype), {})[name] = array
+            planned += [_flatten(role, block, dtype, groups[dtype]) for dtype in sorted(groups)]
     return planned
 
 
-def _slices(arrays: Mapping[str, Array]) -> tuple[TensorSlice, ...]:
-    slices, offset = [], 0
-    for name, array in arrays.items():
-        slices.append(TensorSlice(name, array.shape, offset))
-        offset += array.size
-    return tuple(slices)
-
-
-def _flat(dtype: str, arrays: Mapping[str, Array]) -> Block:
-    return Block.of(np.concatenate([array.reshape(-1) for array in arrays.values()]), dtype)
+def _flatten(role: str, block: str, dtype: str, arrays: Mapping[str, Array]) -> _Planned:
+    flat = Block.of(np.concatenate([array.reshape(-1) for array in arrays.values()]), dtype)
+    ends = tuple(accumulate((array.size for array in arrays.values()), initial=0))
+    shapes = tuple(array.shape for array in arrays.values())
+    return _Planned(role, block, tuple(arrays), shapes, ends[:-1], flat)

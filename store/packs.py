@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,7 +65,7 @@ class Block:
         Raises:
             NotCanonical: if the store has no such element type.
         """
-        name = dtype or array.dtype.name
+        name = dtype or dtype_name(array.dtype)
         if name not in DTYPES or DTYPES[name].newbyteorder("=") != array.dtype.newbyteorder("="):
             raise NotCanonical(array.dtype, f"elements of type {name} as {array.dtype}; known are {', '.join(DTYPES)}")
         return cls(name, np.ascontiguousarray(array, dtype=DTYPES[name]).reshape(-1))
@@ -93,6 +93,12 @@ class PackEntry(NamedTuple):
     def size(self) -> int:
         """Bytes."""
         return self.length * DTYPES[self.dtype].itemsize
+
+
+@cache
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """Returns the name of an element type; numpy takes microseconds for it, a checkpoint has thousands of tensors."""
+    return dtype.name
 
 
 def raw_bytes(data: Array) -> memoryview:

@@ -34,9 +34,8 @@ def canonical(value: Any) -> bytes:
     Raises:
         NotCanonical: if the value holds a NaN, an infinity, or a type that msgpack does not carry.
     """
-    plain = _plain(value)
     try:
-        return msgpack.packb(plain, use_bin_type=True)  # type: ignore[no-any-return]
+        return msgpack.packb(plain(value), use_bin_type=True)  # type: ignore[no-any-return]
     except (TypeError, ValueError, OverflowError) as error:
         raise NotCanonical(value, str(error)) from error
 
@@ -46,13 +45,24 @@ def digest(value: Any) -> str:
     return blake3(canonical(value)).hexdigest()
 
 
-def _plain(value: Any) -> Any:
+# The rest recurses; these are most of what there is, and a manifest has tens of thousands of them.
+_LEAVES = frozenset({str, int, bool, bytes, type(None)})
+
+
+def plain(value: Any) -> Any:
+    """Returns what `canonical` encodes: keys sorted, absent values left out, records as maps.
+
+    Raises:
+        NotCanonical: if a number in it is not finite.
+    """
+    if type(value) in _LEAVES:
+        return value
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="python")
     if isinstance(value, dict):
-        return {key: _plain(value[key]) for key in sorted(value) if value[key] is not None}
+        return {key: plain(value[key]) for key in sorted(value) if value[key] is not None}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [item if type(item) in _LEAVES else plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         raise NotCanonical(value, "it is not finite")
     return value

