@@ -1,7 +1,8 @@
 """What the journal says, folded: outcomes, checkpoints, attempts, and where each search is. Pure.
 
 The same `apply` serves start-up, over all rows, and the running daemon, over each row that it commits: so recovery is
-not a second code path. It works on plain maps (the decoded payload), because a start decodes many thousands of rows.
+not a second code path. It works on maps, not on records, because a start decodes many thousands of rows; what lies in
+such a map is plain when it comes from a row, and may be a record when it comes from the event itself.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgpack
+from pydantic import BaseModel
 
 from store.records.events import StateSaved
 from store.records.outcomes import OUTCOME, AnyOutcome
@@ -102,11 +104,11 @@ class Memory:
         return usable[-1] if usable else None
 
     def _opened(self, event: Payload) -> None:
-        self.searches[event["search"]] = SearchMemory(spec=event["spec"])
+        self.searches[event["search"]] = SearchMemory(spec=_plain(event["spec"]))
 
     def _extended(self, event: Payload) -> None:
         search = self.searches[event["search"]]
-        search.spec, search.result = event["spec"], None
+        search.spec, search.result = _plain(event["spec"]), None
         if search.status == "finished":
             search.status = "interrupted"
 
@@ -142,7 +144,7 @@ class Memory:
         self._outcomes[event["job"]] = _pack(event["outcome"])
 
     def _job_failed(self, event: Payload) -> None:
-        outcome = event["outcome"]
+        outcome = _plain(event["outcome"])
         if outcome["reason"] not in TRANSIENT:
             self._outcomes[event["job"]] = _pack(outcome)
             return
@@ -156,5 +158,9 @@ class Memory:
         self.searches[event["search"]].saved = event
 
 
-def _pack(outcome: Payload) -> bytes:
-    return msgpack.packb(outcome, use_bin_type=True)  # type: ignore[no-any-return]
+def _plain(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, BaseModel) else value
+
+
+def _pack(outcome: Any) -> bytes:
+    return msgpack.packb(_plain(outcome), use_bin_type=True)  # type: ignore[no-any-return]

@@ -14,7 +14,6 @@ from collections.abc import Callable
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
-from store.opening import Store
 
 from orchestrator.devices import Device
 from orchestrator.memory import Memory
@@ -25,6 +24,7 @@ from orchestrator.searches import SearchPort
 from orchestrator.space import room_in
 from orchestrator.supervision import Supervisor
 from store.errors import StoreFull
+from store.opening import Store
 from store.records.events import AnyEvent
 from store.records.messages import AnyReport, Progress
 from store.records.outcomes import Reason
@@ -134,7 +134,7 @@ class Runtime:
                 self._quiet.set()
 
     def _record(self, event: AnyEvent) -> Reaction:
-        self.memory.apply(event.type, event.model_dump())
+        self.memory.apply(event.type, vars(event))
         return Reaction(events=[event])
 
     async def _commit(self, events: list[AnyEvent]) -> None:
@@ -156,9 +156,9 @@ class Runtime:
     async def _perform(self, command: Command) -> None:
         match command:
             case Assign(worker, message):
-                await self._supervisor.assign(worker, message)
+                self._supervisor.assign(worker, message)
             case SendStop(worker, message):
-                await self._supervisor.stop(worker, message)
+                self._supervisor.stop(worker, message)
             case Answer(search, job):
                 if port := self._ports.get(search):
                     port.answer(job)

@@ -172,7 +172,7 @@ class Scheduler:
     # What follows.
 
     def _emit(self, event: AnyEvent) -> None:
-        self.memory.apply(event.type, event.model_dump())
+        self.memory.apply(event.type, vars(event))
         self._reaction.events.append(event)
 
     def _react(self) -> Reaction:

@@ -12,7 +12,6 @@ from anyio.abc import TaskGroup
 from orchestrator.devices import Device
 from orchestrator.errors import WorkerHandshakeFailed, WorkersKeepDying
 from orchestrator.workers import WorkerProcess
-from store.errors import BadFrame
 from store.records import messages
 from store.records.messages import AnyReport
 from store.records.outcomes import Reason
@@ -74,24 +73,24 @@ class Supervisor:
             tasks.start_soon(self._tend, f"worker-{number}", device, preload)
         tasks.start_soon(self._watch)
 
-    async def assign(self, worker: str, message: messages.Assign) -> None:
+    def assign(self, worker: str, message: messages.Assign) -> None:
         """Gives a worker a job; its time starts now."""
         if watched := self._watched.get(worker):
             watched.job, watched.assigned = message.job, anyio.current_time()
             watched.heard, watched.stop_by = watched.assigned, None
-            await watched.process.send(message)
+            watched.process.send(message)
 
-    async def stop(self, worker: str, message: messages.Stop) -> None:
+    def stop(self, worker: str, message: messages.Stop) -> None:
         """Asks a worker to stop its job at a checkpoint; it is killed if it has not within `stop_seconds`."""
         if watched := self._watched.get(worker):
             watched.stop_by = anyio.current_time() + self._resources.stop_seconds
-            await watched.process.send(message)
+            watched.process.send(message)
 
     async def leave(self) -> None:
         """Ends all workers; returns when no process is left."""
         self._leaving = True
         for watched in list(self._watched.values()):
-            await watched.process.send(messages.Exit())
+            watched.process.send(messages.Exit())
         with anyio.move_on_after(EXIT_SECONDS):
             await self._gone.wait()
         for watched in list(self._watched.values()):
@@ -119,31 +118,24 @@ class Supervisor:
             await self._count_idle_death(str(error), log)
             return
         watched = self._watched[name] = _Watched(process, anyio.current_time())
-        cause = "end of its socket"
+        cause = ""
         try:
             self._listener.worker_ready(name, device.name, process.pid)
-            cause = await self._listen(name, watched)
+            cause = await process.listen(lambda message: self._hear(name, watched, message))
         finally:
             del self._watched[name]
             ended = await process.end(0.0 if watched.verdict else EXIT_SECONDS)
-        reason, message = watched.verdict or ("crashed", f"the worker {ended}" if not cause else cause)
+        reason, message = watched.verdict or ("crashed", cause or f"the worker {ended}")
         self._listener.worker_lost(name, reason, message)
         if not watched.did_something and not self._leaving:
             await self._count_idle_death(message, log)
 
-    async def _listen(self, name: str, watched: _Watched) -> str:
-        """Passes a worker's reports on; returns what it did wrong, or an empty text if its socket just ended."""
-        try:
-            async for message in watched.process.reports():
-                now = anyio.current_time()
-                watched.heard = now
-                if isinstance(message, messages.Finished | messages.Stopped | messages.Failed):
-                    watched.job, watched.stop_by, watched.did_something = None, None, True
-                    self._idle_deaths = 0
-                self._listener.report(name, message, now - watched.assigned)
-        except BadFrame as error:
-            return str(error)
-        return ""
+    def _hear(self, name: str, watched: _Watched, message: AnyReport) -> None:
+        watched.heard = now = anyio.current_time()
+        if isinstance(message, messages.Finished | messages.Stopped | messages.Failed):
+            watched.job, watched.stop_by, watched.did_something = None, None, True
+            self._idle_deaths = 0
+        self._listener.report(name, message, now - watched.assigned)
 
     async def _count_idle_death(self, cause: str, log: Path) -> None:
         self._idle_deaths += 1

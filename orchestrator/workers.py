@@ -7,18 +7,20 @@ started from the main thread only, which is where the event loop runs.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from contextlib import suppress
 from io import BufferedWriter
 from pathlib import Path
 
 import anyio
-from anyio.abc import Process, SocketStream, UNIXSocketStream
+from anyio.abc import Process
 
 from orchestrator.devices import Device
 from orchestrator.errors import OrchestratorError, WorkerHandshakeFailed
@@ -30,17 +32,61 @@ HANDSHAKE_SECONDS = 60.0
 LARGEST_LOG = 4 << 20
 
 
+class _Wire(asyncio.Protocol):
+    """The daemon's end of a worker's socket. Reports go to a callback as they come: no task, no queue between."""
+
+    def __init__(self) -> None:
+        self._decoder = framing.Decoder(REPORT)
+        self._receive: Callable[[AnyReport], None] = self._first
+        self.hello: AnyReport | None = None
+        self.greeted = anyio.Event()
+        self.closed = anyio.Event()
+        self.fault = ""
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keeps the transport."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Passes on what is complete; a worker that speaks nonsense is cut off."""
+        try:
+            for report in self._decoder.feed(data):
+                self._receive(report)
+        except BadFrame as error:
+            self.fault = str(error)
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The worker's end is closed, or ours."""
+        self.greeted.set()
+        self.closed.set()
+
+    def listen(self, receive: Callable[[AnyReport], None]) -> None:
+        """Names who hears every report after the greeting."""
+        self._receive = receive
+
+    def close(self) -> None:
+        """Closes our end."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def _first(self, report: AnyReport) -> None:
+        if self.hello is None:
+            self.hello = report
+            self.greeted.set()
+
+
 class WorkerProcess:
     """One running worker."""
 
-    def __init__(self, name: str, process: Process, stream: SocketStream, log: Path) -> None:
+    def __init__(self, name: str, process: Process, wire: _Wire, log: Path) -> None:
         self.name = name
         self.pid = process.pid
         self.log = log
         self._process = process
-        self._stream = stream
-        self._decoder = framing.Decoder(REPORT)
-        self._early: list[AnyReport] = []
+        self._wire = wire
 
     @classmethod
     async def start(
@@ -60,32 +106,31 @@ class WorkerProcess:
         with theirs, _open_log(log) as out:
             process = await anyio.open_process(
                 command,
-                stdin=None,
+                stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
                 env=os.environ | device.environment() | {"OMP_NUM_THREADS": str(threads)},
                 pass_fds=(theirs.fileno(),),
             )
-        worker = cls(name, process, await UNIXSocketStream.from_socket(ours), log)
+        _, wire = await asyncio.get_running_loop().connect_accepted_socket(_Wire, ours)
+        worker = cls(name, process, wire, log)
         await worker._greet()
         return worker
 
-    async def send(self, order: AnyOrder) -> None:
-        """Sends an order; one to a worker that has just ended is lost, and its end is reported by `reports`."""
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-            await self._stream.send(framing.encode(order))
+    def send(self, order: AnyOrder) -> None:
+        """Sends an order; one to a worker that has just ended is lost, and `listen` returns soon."""
+        if self._wire.transport is not None and not self._wire.transport.is_closing():
+            self._wire.transport.write(framing.encode(order))
 
-    async def reports(self) -> AsyncIterator[AnyReport]:
-        """Yields what the worker says, until its end of the socket closes.
+    async def listen(self, receive: Callable[[AnyReport], None]) -> str:
+        """Passes every report to a function, until the worker's end of the socket closes.
 
-        Raises:
-            BadFrame: if it says something that is not of the protocol.
+        Returns:
+            What the worker said that is not of the protocol, or an empty text.
         """
-        for report in self._early:
-            yield report
-        while data := await self._receive():
-            for report in self._decoder.feed(data):
-                yield report
+        self._wire.listen(receive)
+        await self._wire.closed.wait()
+        return self._wire.fault
 
     def kill(self) -> None:
         """Ends the process at once. What it was writing is either complete or not there."""
@@ -95,8 +140,8 @@ class WorkerProcess:
     async def end(self, seconds: float) -> str:
         """Sees the process out: asks, waits, kills. Returns how it ended, in words."""
         with anyio.CancelScope(shield=True):
-            await self.send(Exit())
-            await self._stream.aclose()
+            self.send(Exit())
+            self._wire.close()
             with anyio.move_on_after(seconds):
                 await self._process.wait()
             self.kill()
@@ -105,31 +150,19 @@ class WorkerProcess:
         return _in_words(status)
 
     async def _greet(self) -> None:
-        try:
-            with anyio.fail_after(HANDSHAKE_SECONDS):
-                hello, *self._early = await self._first()
-        except (TimeoutError, BadFrame) as error:
-            why = str(error) or f"it said nothing for {HANDSHAKE_SECONDS:.0f} s"
-            raise WorkerHandshakeFailed(self.name, f"{why}; it {await self._abandon()}", str(self.log)) from error
-        if not isinstance(hello, Hello) or hello.protocol != PROTOCOL:
+        with anyio.move_on_after(HANDSHAKE_SECONDS):
+            await self._wire.greeted.wait()
+        hello = self._wire.hello
+        if isinstance(hello, Hello) and hello.protocol == PROTOCOL:
+            return
+        if hello is not None:
             why = f"it spoke protocol {getattr(hello, 'protocol', 'unknown')}, not {PROTOCOL}"
-            raise WorkerHandshakeFailed(self.name, f"{why}; it {await self._abandon()}", str(self.log))
-
-    async def _first(self) -> list[AnyReport]:
-        while data := await self._receive():
-            if reports := list(self._decoder.feed(data)):
-                return reports
-        raise BadFrame("the worker closed its socket before saying hello")
-
-    async def _receive(self) -> bytes:
-        try:
-            return await self._stream.receive(1 << 18)
-        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            return b""
-
-    async def _abandon(self) -> str:
+        elif self._wire.closed.is_set():
+            why = self._wire.fault or "it closed its socket before saying hello"
+        else:
+            why = f"it said nothing for {HANDSHAKE_SECONDS:.0f} s"
         self.kill()
-        return await self.end(0)
+        raise WorkerHandshakeFailed(self.name, f"{why}; it {await self.end(0)}", str(self.log))
 
 
 def _open_log(path: Path) -> BufferedWriter:
