@@ -19,9 +19,8 @@ from strategies.errors import StrategyError
 from trainers.errors import TrainerError
 
 if TYPE_CHECKING:
-    from store.opening import Store
-
     from orchestrator.views import History
+    from store.opening import Store
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,10 +45,9 @@ class Reading(NamedTuple):
 @contextmanager
 def reading(folder: Path) -> Iterator[Reading]:
     """Opens a store to read it, also while a search runs in it."""
+    from orchestrator.views import read
     from store.lock import holder
     from store.opening import Store
-
-    from orchestrator.views import read
 
     with Store.open(folder, write=False) as store:
         alive = holder(folder) is not None

@@ -16,8 +16,7 @@ def story(
     as_json: JsonOption = False,
 ) -> None:
     """Tell what happened to a job: who asked for it, its attempts, checkpoints, failures."""
-    from orchestrator.views import find
-    from orchestrator.views import stories
+    from orchestrator.views import find, stories
 
     with reading(store) as found:
         view = found.history.jobs[find.job(found.history, job)]
