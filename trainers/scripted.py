@@ -17,12 +17,13 @@ from store.records.candidates import Candidate
 from store.records.outcomes import EpochMetrics, Evaluated, Measured, Trained
 from store.records.requests import Evaluate, Measure, Train
 from trainers.curve import Curve, loss
-from trainers.errors import BadRequest
+from trainers.errors import CheckpointMismatch
 from trainers.job import Job, Stopping
 from trainers.options import ScriptedOptions
 
 SLICE_SECONDS = 0.02
 EVALUATED_IMAGES = 1000
+_TENSOR = "weight"
 
 Weights = npt.NDArray[np.float32]
 
@@ -35,14 +36,14 @@ class ScriptedTrainer:
 
         Raises:
             Stopping: after a save, when the job was asked to stop.
-            BadRequest: if the checkpoint to go on from is of another candidate, or past the epochs asked for.
+            CheckpointMismatch: if the checkpoint to go on from is of another candidate, or past the epochs asked for.
         """
         request = cast(Train, job.request)
         play = _Play(job, request.candidate)
         if job.resume is not None:
             play.restore(job.resume)
         if play.epoch > request.epochs:
-            raise BadRequest(f"the checkpoint is of epoch {play.epoch}, past the {request.epochs} asked for")
+            raise CheckpointMismatch(play.checkpoint or "", f"epoch {request.epochs}", "it is past")
         while play.epoch < request.epochs:
             play.run_epoch()
         parameters, multiply_adds = _cost(request.candidate, play.options)
@@ -104,7 +105,22 @@ class _Play:
         self._save(self.curve.metrics(self.epoch))
 
     def restore(self, checkpoint: str) -> None:
-        """Takes over a checkpoint's weights and position."""
+        """Takes over a checkpoint's weights and position.
+
+        Raises:
+            CheckpointMismatch: if it is of another candidate, or lacks what the options make.
+        """
+        manifest, tensors = self._job.checkpoints.load(checkpoint)
+        if manifest.candidate != self._candidate:
+            raise CheckpointMismatch(checkpoint, f"candidate {manifest.candidate}", "it is of")
+        for role, mine in self._roles().items():
+            for block, weights in mine.items():
+                stored = tensors.get(role, {}).get(block, {}).get(_TENSOR)
+                if stored is None or (stored.shape, stored.dtype) != (weights.shape, weights.dtype):
+                    raise CheckpointMismatch(checkpoint, f"{role}/{block}/{_TENSOR}", "it lacks")
+                weights[:] = stored
+        self.epoch, self.step, self.checkpoint = manifest.epoch, manifest.step, checkpoint
+        self._saved_at = manifest.epoch, manifest.step
 
     def _pass_time(self) -> None:
         """Spends the step's time in slices; between them it says that it lives and heeds a stop."""
@@ -136,7 +152,25 @@ class _Play:
         return generator.random(self.options.floats, dtype=np.float32) - np.float32(0.5)
 
     def _save(self, metrics: EpochMetrics | None) -> None:
-        """Saves and reports."""
+        """Saves and reports, unless the options say that nothing is to be saved."""
+        if not self.options.checkpoint:
+            return
+        self.checkpoint = self._job.checkpoints.save(
+            candidate=self._candidate,
+            epoch=self.epoch,
+            step=self.step,
+            history=[self.curve.metrics(epoch) for epoch in range(1, self.epoch + 1)],
+            sums={},
+            position="{}",  # the made-up gradients are counted by epoch and step: no generator has a state to keep
+            tensors={
+                role: {name: {_TENSOR: w} for name, w in blocks.items()} for role, blocks in self._roles().items()
+            },
+        )
+        self._saved_at = self.epoch, self.step
+        self._job.saved(self.checkpoint, self.epoch, self.step, metrics)
+
+    def _roles(self) -> dict[str, dict[str, Weights]]:
+        return {"model": self._model, "optimizer": self._momentum}
 
 
 def _cost(candidate: Candidate, options: ScriptedOptions) -> tuple[int, int]:
