@@ -27,6 +27,7 @@ class TestRandomSearch(Registered):
 class EcoNAS(Registered):
     totals: ClassVar[dict[str, int]] = {"cycles": 5}
     preset = "default"
+    sample = 12
 
     def spec(self) -> SearchSpec:
         return small_econas(preset=self.preset)
@@ -36,7 +37,7 @@ class EcoNAS(Registered):
 
 
 class TestEcoNASDefault(EcoNAS):
-    pass
+    sample = 100  # every moment
 
 
 class TestEcoNASReleased(EcoNAS):
@@ -53,8 +54,6 @@ class TestEcoNASWithTheOtherOptions(EcoNAS):
 
 
 class TestEcoNASWhereDuplicatesAreCommon(EcoNAS):
-    sample = 20
-
     def spec(self) -> SearchSpec:
         tiny = {"name": "cell", "nodes": 1, "operations": ["none", "sep_conv_3x3"]}
         return small_econas(space=tiny)
