@@ -177,6 +177,17 @@ class BlobStore:
             remove(grave)
             return True
 
+    def rewrite(self, pack: str, keep: Sequence[str], newer_than: float) -> bool:
+        """Puts some of a pack's blocks into a new pack, then removes the old one as `discard` does.
+
+        Raises:
+            BlobMissing, BlobCorrupt: if a block to keep cannot be read; then nothing is changed.
+        """
+        with self._lock:
+            data, entries = self.get(keep), self.locate(keep)
+            self._write([Block(entries[digest].dtype, data[digest]) for digest in data])
+            return self.discard(pack, newer_than)
+
     def close(self) -> None:
         """Closes the index."""
         with self._lock:

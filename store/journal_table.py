@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
 from blake3 import blake3
 
-from store.errors import JournalCorrupt, JournalFailed, StoreFull, StoreReadOnly
+from store.errors import JournalCorrupt, JournalFailed, StoreFailed, StoreFull, StoreReadOnly
 from store.journal_head import NOTHING, HeadState
 
 NAME = "journal.sqlite"
@@ -136,31 +136,40 @@ def checkpoint(connection: sqlite3.Connection) -> None:
             raise
 
 
+def sound_rows(connection: sqlite3.Connection, path: Path) -> Iterator[tuple[int, Entry, bytes]]:
+    """Yields sequence number, entry and hash of every row, from the first on, for as long as the chain holds.
+
+    Raises:
+        JournalCorrupt: at the first row that is missing or altered.
+    """
+    expected, last = 1, NOTHING
+    try:
+        for sequence, *columns, previous, own in connection.execute(_CHAIN):
+            if sequence != expected:
+                raise JournalCorrupt(path, expected, "is missing")
+            entry = Entry(*columns)
+            if previous != last or own != link(last, sequence, entry):
+                raise JournalCorrupt(path, expected, "was altered")
+            yield sequence, entry, own
+            expected, last = expected + 1, own
+    except (TypeError, AttributeError, struct.error) as error:
+        raise JournalCorrupt(path, expected, "was altered: a column has another type") from error
+    except sqlite3.Error as error:
+        raise reading_error(path, error, expected) from error
+
+
 def walk(connection: sqlite3.Connection, path: Path, acknowledged: HeadState) -> HeadState:
     """Recomputes the chain from the first row to the last and returns its head.
 
     Raises:
         JournalCorrupt: at the first row that is missing, altered, or not what was acknowledged under its number.
     """
-    expected, last = 1, NOTHING
-    seen = acknowledged.rows == 0
-    try:
-        for sequence, time, kind, search, job, payload, previous, own in connection.execute(_CHAIN):
-            if sequence != expected:
-                raise JournalCorrupt(path, expected, "is missing")
-            if previous != last or own != link(last, sequence, Entry(time, kind, search, job, payload)):
-                raise JournalCorrupt(path, expected, "was altered")
-            last = own
-            if sequence == acknowledged.rows:
-                seen = last == acknowledged.hash
-            if sequence >= acknowledged.rows and not seen:
-                raise JournalCorrupt(path, sequence, "is not the row that was acknowledged under this number")
-            expected += 1
-    except (TypeError, AttributeError, struct.error) as error:
-        raise JournalCorrupt(path, expected, "was altered: a column has another type") from error
-    except sqlite3.Error as error:
-        raise reading_error(path, error, expected) from error
-    return HeadState(expected - 1, last)
+    state = HeadState(0, NOTHING)
+    for sequence, _, own in sound_rows(connection, path):
+        state = HeadState(sequence, own)
+        if sequence == acknowledged.rows and own != acknowledged.hash:
+            raise JournalCorrupt(path, sequence, "is not the row that was acknowledged under this number")
+    return state
 
 
 def reading_error(path: Path, error: sqlite3.Error, sequence: int | None = None) -> Exception:
@@ -171,7 +180,7 @@ def reading_error(path: Path, error: sqlite3.Error, sequence: int | None = None)
         return JournalCorrupt(path, sequence, f"cannot be read ({error})")
     if primary in _NOT_WRITABLE:
         return StoreReadOnly(path, str(error))
-    return JournalFailed(path, str(error))
+    return StoreFailed(path, str(error))
 
 
 def writing_error(path: Path, error: sqlite3.Error) -> StoreFull | JournalFailed:

@@ -1,0 +1,160 @@
+"""Removes what nothing needs: marks from the journal's live checkpoints, sweeps what is older than a grace period.
+
+Manifests go before blocks, so that a kill in the middle never leaves a manifest without its blocks. What is younger
+than the grace period stays: it may belong to a writer that has not got as far as the journal. A pack that is dead as a
+whole is removed; one with more than half of its bytes dead is written anew without them, and only then removed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+from pydantic import Field
+
+from store import format as store_format
+from store.blobs import BlobStore
+from store.checkpoints import CheckpointStore
+from store.errors import BlobError, ManifestError
+from store.files import TEMPORARY, disk_errors, sweep_strays, sync_folder
+from store.journal import Journal
+from store.lock import StoreLock
+from store.packs import CHUNK, METADATA, PackEntry, pack_folder, read_index
+from store.records.base import Record
+from store.roots import Roots
+
+GRACE_SECONDS = 3600.0
+_DEAD_SHARE = 0.5
+
+
+class GcReport(Record):
+    """What was removed, or would be in a dry run."""
+
+    dry_run: bool
+    grace_seconds: float
+    manifests_kept: int = 0
+    manifests_removed: int = 0
+    packs_kept: int = 0
+    packs_removed: int = 0
+    packs_rewritten: int = Field(default=0, description="packs whose live blocks moved to a new pack")
+    bytes_kept: int = Field(default=0, description="bytes of packs and manifests that stay")
+    bytes_freed: int = 0
+    problems: tuple[str, ...] = Field(default=(), description="why something was left alone")
+
+
+def collect(folder: Path, *, dry_run: bool = True, grace_seconds: float = GRACE_SECONDS) -> GcReport:
+    """Collects a store's garbage.
+
+    Args:
+        folder: the store.
+        dry_run: only say what would go; this needs no lock and works beside a writer.
+        grace_seconds: whatever was written, or put again, within this time stays.
+
+    Raises:
+        NotAStore, UnsupportedFormat: if this program may not collect it.
+        StoreLocked: if a writer holds the store and this is no dry run.
+        JournalCorrupt, JournalTruncated: if the journal cannot say what is needed. Nothing is removed then.
+    """
+    folder = folder.absolute()
+    store_format.require(folder, "gc")
+    with ExitStack() as resources:
+        if not dry_run:
+            resources.enter_context(StoreLock(folder))
+            with disk_errors(folder):
+                sweep_strays(folder / TEMPORARY)
+        blobs = BlobStore(folder, read_only=dry_run)
+        resources.callback(blobs.close)
+        roots = Roots.of(Journal(folder, read_only=True))
+        collection = _Collection(CheckpointStore(folder, read_only=dry_run, blobs=blobs), dry_run, grace_seconds)
+        return collection.run(roots)
+
+
+class _Collection:
+    def __init__(self, checkpoints: CheckpointStore, dry_run: bool, grace_seconds: float) -> None:
+        self._checkpoints, self._blobs = checkpoints, checkpoints.blobs
+        self._dry_run, self._grace = dry_run, grace_seconds
+        self._limit = time.time() - grace_seconds
+        self._counts: Counter[str] = Counter()
+        self._problems: list[str] = []
+
+    def run(self, roots: Roots) -> GcReport:
+        # The packs are listed first: one that appears after this is not looked at.
+        packs = list(self._blobs.names())
+        doomed, needed = self._mark(roots)
+        if not self._problems:
+            self._remove_manifests(doomed)
+            for pack in packs:
+                self._sweep(pack, needed)
+            if not self._dry_run:
+                self._blobs.sweep()
+        return GcReport(
+            dry_run=self._dry_run, grace_seconds=self._grace, problems=tuple(self._problems), **self._counts
+        )
+
+    def _mark(self, roots: Roots) -> tuple[list[Path], set[str]]:
+        """Returns the manifests that go, and the blocks that those which stay need."""
+        doomed, needed = [], set()
+        live = roots.live
+        for digest in self._checkpoints.digests():
+            path = self._checkpoints.path(digest)
+            state = path.stat()
+            if digest not in live and state.st_mtime <= self._limit:
+                doomed.append(path)
+                self._count("manifests_removed", freed=state.st_size)
+                continue
+            self._count("manifests_kept", kept=state.st_size)
+            needed |= self._blocks_of(digest, digest in live)
+        return doomed, needed
+
+    def _blocks_of(self, digest: str, is_live: bool) -> set[str]:
+        try:
+            return {block.blob for block in self._checkpoints.manifest(digest).blocks}
+        except ManifestError as error:
+            if is_live:  # nobody can say which blocks it needs, so none may go
+                self._problems.append(f"{error}. Nothing was removed: run `coldframe check`")
+            return set()
+
+    def _remove_manifests(self, doomed: list[Path]) -> None:
+        if self._dry_run:
+            return
+        with disk_errors(self._checkpoints.folder):
+            for path in doomed:
+                path.unlink(missing_ok=True)
+            for shelf in {path.parent for path in doomed}:
+                sync_folder(shelf)
+
+    def _sweep(self, pack: str, needed: set[str]) -> None:
+        folder = pack_folder(self._blobs.packs, pack)
+        try:
+            entries = read_index(folder)
+            size = sum(os.stat(folder / name).st_size for name in (METADATA, CHUNK))
+            touched = folder.stat().st_mtime
+        except (ValueError, OSError) as error:
+            self._problems.append(f"{folder}: {error}; it was left alone")
+            return
+        alive = [entry for entry in entries if entry.digest in needed]
+        dead = sum(entry.size for entry in entries if entry.digest not in needed)
+        if touched > self._limit or (alive and dead <= _DEAD_SHARE * sum(entry.size for entry in entries)):
+            self._count("packs_kept", kept=size)
+        elif alive:
+            self._rewrite(pack, alive, dead, size)
+        elif self._dry_run or self._blobs.discard(pack, self._limit):
+            self._count("packs_removed", freed=size)
+
+    def _rewrite(self, pack: str, alive: list[PackEntry], dead: int, size: int) -> None:
+        if not self._dry_run:
+            try:
+                self._blobs.rewrite(pack, [entry.digest for entry in alive], self._limit)
+            except BlobError as error:
+                self._problems.append(f"{error}. Its pack was left alone")
+                self._count("packs_kept", kept=size)
+                return
+        self._count("packs_rewritten", kept=size - dead, freed=dead)
+
+    def _count(self, what: str, *, kept: int = 0, freed: int = 0) -> None:
+        self._counts[what] += 1
+        self._counts["bytes_kept"] += kept
+        self._counts["bytes_freed"] += freed
