@@ -128,11 +128,15 @@ class DeviceData:
         self.pixels, self.labels = self._moved(images, chosen)
         self._scale, self._shift = self._normalisation(split)
         self._row_table, self._column_table = self._tables(images.size)
-        self._validation = list(self._resized_validation(images, split))
+        self._validation = list(self._plain(*self._moved(images, split.validation)))
 
     def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields the validation images, resized and normalised, in batches; every image once, in a fixed order."""
         yield from self._validation
+
+    def training(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields the training images in use as `validation` does its images: every one once, not augmented."""
+        yield from self._plain(self.pixels, self.labels)
 
     def resized(self, pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """Returns (batch, C, r, r) float32: cropped, resized, flipped, normalised.
@@ -172,10 +176,8 @@ class DeviceData:
         both = np.concatenate([table, table[:, ::-1]]).transpose(0, 2, 1)
         return torch.from_numpy(table).to(self.device), torch.from_numpy(np.ascontiguousarray(both)).to(self.device)
 
-    def _resized_validation(self, images: Images, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
-        pixels, labels = self._moved(images, split.validation)
-        for part, answers in zip(
-            torch.split(pixels, _EVALUATION_BATCH), torch.split(labels, _EVALUATION_BATCH), strict=True
-        ):
-            offsets = torch.full((len(part),), self.padding, device=self.device)
-            yield self.resized(part, offsets, offsets), answers
+    def _plain(self, pixels: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, len(labels), _EVALUATION_BATCH):
+            part = slice(start, start + _EVALUATION_BATCH)
+            offsets = torch.full((len(labels[part]),), self.padding, device=self.device)
+            yield self.resized(pixels[part], offsets, offsets), labels[part]

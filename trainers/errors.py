@@ -9,6 +9,7 @@ TrainerError
 │   │   ├── DataMalformed
 │   │   └── DataChanged
 │   ├── ImpossibleSetting
+│   ├── CheckpointMismatch
 │   ├── UnknownTrainer
 │   └── UnknownComputation
 ├── Diverged
@@ -89,6 +90,14 @@ class ImpossibleSetting(BadRequest):
     def __init__(self, key: str, value: object, expected: str) -> None:
         self.key, self.value, self.expected = key, value, expected
         super().__init__(f"{key} is {value!r:.80}: expected {expected}")
+
+
+class CheckpointMismatch(BadRequest):
+    """Raised when a sound checkpoint is not one of the network, the data or the candidate that is to go on from it."""
+
+    def __init__(self, checkpoint: str, what: str, found: str) -> None:
+        self.checkpoint, self.what = checkpoint, what
+        super().__init__(f"checkpoint {checkpoint[:8]} does not fit: {found} {what}")
 
 
 class UnknownTrainer(BadRequest):

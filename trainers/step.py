@@ -7,7 +7,7 @@ SGD is written out because building any `torch.optim` optimiser imports torch's 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -36,13 +36,18 @@ def learning_rate(recipe: Recipe, epoch: int) -> float:
 
 
 class SGD:
-    """Stochastic gradient descent with momentum and weight decay; `momentum` has a buffer for each named parameter."""
+    """Stochastic gradient descent with momentum and weight decay; `momentum` has a buffer for each named parameter.
+
+    Parameters that have a gradient are moved into one flat tensor at the first step, and stay views of it, so that a
+    step is a handful of operations instead of six for each of a network's 550 tensors (5 % of a c4 r4 step).
+    """
 
     def __init__(self, model: nn.Module, recipe: Recipe) -> None:
         """Starts with momentum zero."""
         self._recipe = recipe
         self.parameters = dict(model.named_parameters())
         self.momentum = {name: torch.zeros_like(value) for name, value in self.parameters.items()}
+        self._joined: list[str] = []
 
     def forget(self) -> None:
         """Sets the momentum to zero."""
@@ -50,16 +55,30 @@ class SGD:
             buffer.zero_()
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """Moves every parameter that has a gradient, and drops the gradients."""
-        for name, parameter in self.parameters.items():
-            if (gradient := parameter.grad) is None:
-                continue
-            buffer = self.momentum[name]
-            gradient.add_(parameter, alpha=self._recipe.weight_decay)
-            buffer.mul_(self._recipe.momentum).add_(gradient)
-            parameter.sub_(buffer, alpha=rate)
+    def step(self, rate: float, clip: float) -> None:
+        """Moves every parameter that has a gradient, after scaling the gradient to the norm `clip`; drops gradients."""
+        gradients = {name: each.grad for name, each in self.parameters.items() if each.grad is not None}
+        if list(gradients) != self._joined:
+            self._join(list(gradients))
+        gradient = torch.cat([each.reshape(-1) for each in gradients.values()])
+        gradient.mul_((clip / (torch.linalg.vector_norm(gradient) + 1e-6)).clamp(max=1.0))
+        gradient.add_(self._weights, alpha=self._recipe.weight_decay)
+        self._velocity.mul_(self._recipe.momentum).add_(gradient)
+        self._weights.sub_(self._velocity, alpha=rate)
+        for parameter in self.parameters.values():
             parameter.grad = None
+
+    def _join(self, names: list[str]) -> None:
+        """Moves parameters and their momentum into flat tensors; those that get no gradient stay where they are."""
+        self._joined = names
+        self._weights = torch.cat([self.parameters[name].reshape(-1) for name in names])
+        self._velocity = torch.cat([self.momentum[name].reshape(-1) for name in names])
+        sizes = [self.parameters[name].numel() for name in names]
+        parts = zip(names, torch.split(self._weights, sizes), torch.split(self._velocity, sizes), strict=True)
+        for name, weights, velocity in parts:
+            parameter = self.parameters[name]
+            self.momentum[name] = velocity.view(parameter.shape)
+            parameter.data = weights.view(parameter.shape)
 
 
 @dataclass
@@ -82,6 +101,16 @@ class Sums:
         return cls(
             torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
         )
+
+    @classmethod
+    def of(cls, numbers: Mapping[str, float], device: torch.device) -> Sums:
+        """Returns the sums that `numbers` gave, exactly."""
+        loss = torch.tensor(numbers["loss"], dtype=torch.float64, device=device)
+        return cls(loss, torch.tensor(int(numbers["correct"]), device=device), int(numbers["images"]))
+
+    def numbers(self) -> dict[str, float]:
+        """Returns the sums as plain numbers; waits for the device."""
+        return {"loss": float(self.loss), "correct": int(self.correct), "images": self.images}
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Adds a batch with its mean loss."""
@@ -119,8 +148,7 @@ def train_step(
     loss = functional.cross_entropy(logits, labels)
     total = loss if auxiliary is None else loss + AUXILIARY_WEIGHT * functional.cross_entropy(auxiliary, labels)
     total.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(model.parameters(), clip)
-    optimizer.step(rate)
+    optimizer.step(rate, clip)
     sums.add(loss, logits, labels)
 
 

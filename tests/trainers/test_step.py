@@ -61,8 +61,21 @@ def test_sgd_is_torchs_bit_for_bit(momentum: float, weight_decay: float) -> None
         theirs(inputs).square().sum().backward()
         torchs.param_groups[0]["lr"] = 0.1 / (step + 1)
         torchs.step()
-        sgd.step(0.1 / (step + 1))
+        sgd.step(0.1 / (step + 1), clip=1e9)
     assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+def test_the_gradients_norm_is_clipped_as_by_torch() -> None:
+    ours, theirs = nn.Linear(3, 2), nn.Linear(3, 2)
+    theirs.load_state_dict(ours.state_dict())
+    inputs = torch.arange(12.0).view(4, 3)
+    for model in (ours, theirs):
+        (100 * model(inputs).square().sum()).backward()
+    SGD(ours, Recipe(weight_decay=0.0)).step(1.0, clip=5.0)
+    norm = nn.utils.clip_grad_norm_(theirs.parameters(), 5.0)
+    assert norm > 5.0
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine.detach(), (other - other.grad).detach())
 
 
 def test_a_parameter_without_gradient_stays_and_forgotten_momentum_is_zero() -> None:
@@ -70,7 +83,7 @@ def test_a_parameter_without_gradient_stays_and_forgotten_momentum_is_zero() -> 
     before = model.weight.detach().clone()
     sgd = SGD(model, Recipe())
     model.bias.sum().backward()
-    sgd.step(0.1)
+    sgd.step(0.1, clip=5.0)
     assert torch.equal(model.weight, before)
     assert sgd.momentum["bias"].abs().sum() > 0
     sgd.forget()

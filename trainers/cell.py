@@ -1,0 +1,223 @@
+"""The `cell` trainer: trains networks of cells in a reduced setting (EcoNAS sections 3 and 4, appendix A5.2).
+
+One loop, that can be left and entered again between any two steps: what it goes on from is a checkpoint's weights,
+momentum and running sums, and the position (epoch, step). Nothing else decides the next step, so that a training that
+was stopped or killed ends with the bits that it would have had.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import cast
+
+from torch import Tensor
+
+from store.records.outcomes import EpochMetrics, Evaluated, Measured, Trained
+from store.records.requests import Evaluate, Measure, Train
+from trainers import datasets, latency, state
+from trainers.data import DeviceData, Epoch
+from trainers.errors import CheckpointMismatch, Diverged, ImpossibleSetting
+from trainers.job import Job, Stopping
+from trainers.plan import Plan
+from trainers.step import SGD, Sums, evaluate, learning_rate, train_step
+
+_CHECK_STEPS = {"cpu": 1, "cuda": 64}
+"""Steps between looks at the loss; on a GPU each look waits. Never by the clock: no outcome may depend on that."""
+
+
+class CellTrainer:
+    """Trains, scores and measures candidates of the cell space; keeps the data set between the jobs of a worker."""
+
+    def __init__(self) -> None:
+        self._data: tuple[object, DeviceData] | None = None
+
+    def train(self, job: Job) -> Trained:
+        """Trains the candidate of a `Train` request to its epochs, from `job.resume` if that is given.
+
+        Raises:
+            Stopping: when the job was asked to stop, after a save.
+            Diverged: if a loss is not finite.
+            BadRequest: if the data, the setting or the checkpoint cannot be used.
+            StoreError: if a checkpoint cannot be read or written.
+        """
+        request = cast(Train, job.request)
+        job.alive(0, 0, 0, note="loading the data set")
+        plan = Plan.of(job, request.candidate)
+        training = _Training(job, plan, self._device_data(job, plan))
+        if job.resume is not None:
+            training.restore(job.resume)
+        while training.epoch < request.epochs:
+            training.run_epoch()
+        return training.outcome()
+
+    def evaluate(self, job: Job) -> Evaluated:
+        """Scores the candidate of an `Evaluate` request with the weights of its checkpoint, without augmentation.
+
+        Raises:
+            BadRequest: if the data, the setting or the checkpoint cannot be used.
+            StoreError: if the checkpoint cannot be read.
+        """
+        request = cast(Evaluate, job.request)
+        job.alive(0, 0, 0, note="loading the data set")
+        plan = Plan.of(job, request.candidate)
+        data = self._device_data(job, plan)
+        network = plan.network()
+        state.restore(request.checkpoint, job.checkpoints.load(request.checkpoint).tensors, network)
+        batches = data.validation() if request.split == "validation" else data.training()
+        alive = partial(job.alive, 0, 0, 0, note=f"scoring {request.split} images")
+        sums = evaluate(network, _heard(batches, alive), plan.device)
+        loss, accuracy = sums.means()
+        return Evaluated(accuracy=accuracy, loss=loss, images=sums.images)
+
+    def measure(self, job: Job) -> Measured:
+        """Counts parameters and multiply-adds; where a device is named, times one image there.
+
+        Raises:
+            BadRequest: if the data or the setting cannot be used, or this worker does not have that device.
+        """
+        request = cast(Measure, job.request)
+        plan = Plan.of(job, request.candidate)
+        milliseconds = None
+        if request.device is not None:
+            kind = request.device.partition(":")[0]
+            if kind != job.device:
+                raise ImpossibleSetting("measure.device", request.device, f"the worker's device, {job.device}")
+            milliseconds = latency.milliseconds(job, plan)
+        parameters, multiply_adds = plan.cost()
+        return Measured(parameters=parameters, multiply_adds=multiply_adds, latency_ms=milliseconds)
+
+    def _device_data(self, job: Job, plan: Plan) -> DeviceData:
+        candidate = plan.candidate
+        key = (candidate.data, candidate.recipe, plan.resolution, candidate.proxy.sample_ratio, plan.device)
+        if self._data is None or self._data[0] != key:
+            self._data = None
+            split = datasets.split(plan.images, candidate.data)
+            seed = candidate.data.split_seed
+            data = DeviceData(plan.images, split, candidate.proxy, candidate.recipe, seed, plan.device)
+            self._data = (key, data)
+        return self._data[1]
+
+
+class _Training:
+    """A training under way: network, momentum, running sums, and the position (epochs done, steps of the next)."""
+
+    def __init__(self, job: Job, plan: Plan, data: DeviceData) -> None:
+        self.epoch = self.step = 0
+        self._job, self._plan, self._data = job, plan, data
+        self._recipe = plan.candidate.recipe
+        self._network = plan.network()
+        self._optimizer = SGD(self._network, self._recipe)
+        self._sums = Sums.zero(plan.device)
+        self._history: list[EpochMetrics] = []
+        self._saved = (0, 0, "")
+        self._started, self._images_done = time.monotonic(), 0
+
+    def restore(self, digest: str) -> None:
+        """Takes over a checkpoint: the next step is the one after its last."""
+        manifest, tensors = self._job.checkpoints.load(digest)
+        if manifest.candidate != self._plan.candidate.id:
+            raise CheckpointMismatch(digest, manifest.candidate[:8], "it is of another candidate,")
+        if manifest.position != self._position():
+            raise CheckpointMismatch(digest, manifest.position, f"its data are not {self._position()} but")
+        epochs = cast(Train, self._job.request).epochs
+        if (manifest.epoch, manifest.step) > (epochs, 0):
+            raise CheckpointMismatch(digest, f"the {epochs} epochs asked for", f"its epoch {manifest.epoch} is past")
+        state.restore(digest, tensors, self._network, self._optimizer)
+        self.epoch, self.step = manifest.epoch, manifest.step
+        self._history = list(manifest.history)
+        if manifest.sums:
+            self._sums = Sums.of(manifest.sums, self._plan.device)
+        self._saved = (self.epoch, self.step, digest)
+
+    def run_epoch(self) -> None:
+        """Goes from where it is to the epoch's end, validates, and saves."""
+        rate = learning_rate(self._recipe, self.epoch + 1)
+        draws = Epoch(self._data, self._plan.candidate.seed, self.epoch + 1)
+        self._network.train()
+        while self.step < self._data.steps:
+            self._hear()
+            train_step(
+                self._network, self._optimizer, *draws.batch(self.step), rate, self._recipe.gradient_clip, self._sums
+            )
+            self.step += 1
+            self._images_done += self._data.batch_size
+            self._check()
+            if self._job.checkpoint_due and self.step < self._data.steps and self._sums.finite:
+                self._save()
+        self._end_epoch()
+
+    def outcome(self) -> Trained:
+        """The answer: the best validation accuracy of all epochs (facts B0), and the last checkpoint."""
+        parameters, multiply_adds = self._plan.cost()
+        return Trained(
+            candidate=self._plan.candidate.id,
+            epochs=self.epoch,
+            accuracy=max(metrics.validation_accuracy for metrics in self._history),
+            history=tuple(self._history),
+            checkpoint=self._saved[2],
+            parameters=parameters,
+            multiply_adds=multiply_adds,
+        )
+
+    def _end_epoch(self) -> None:
+        validated = evaluate(self._network, _heard(self._data.validation(), self._hear), self._plan.device)
+        if not validated.finite:
+            raise Diverged(self.epoch + 1, self.step, "the validation loss")
+        train_loss, train_accuracy = self._sums.means()
+        loss, accuracy = validated.means()
+        self.epoch, self.step, self._sums = self.epoch + 1, 0, Sums.zero(self._plan.device)
+        metrics = EpochMetrics(
+            epoch=self.epoch,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            validation_loss=loss,
+            validation_accuracy=accuracy,
+        )
+        self._history.append(metrics)
+        if self._recipe.reset_momentum_epochs and self.epoch % self._recipe.reset_momentum_epochs == 0:
+            self._optimizer.forget()
+        self._job.strike(self.epoch)
+        self._save(metrics)
+
+    def _hear(self) -> None:
+        """Says that it lives; leaves if asked to, after saving what is not saved yet."""
+        rate = self._images_done / max(time.monotonic() - self._started, 1e-9)
+        self._job.alive(self.epoch, self.step, self._data.steps, images_per_second=rate if self._images_done else None)
+        if not self._job.stop_requested:
+            return
+        if (self.epoch, self.step) != self._saved[:2] and self._sums.finite:
+            self._save()
+        raise Stopping
+
+    def _check(self) -> None:
+        due = self.step % _CHECK_STEPS[self._plan.device.type] == 0 or self.step == self._data.steps
+        if due and not self._sums.finite:
+            raise Diverged(self.epoch + 1, self.step)
+
+    def _save(self, metrics: EpochMetrics | None = None) -> None:
+        digest = self._job.checkpoints.save(
+            candidate=self._plan.candidate.id,
+            epoch=self.epoch,
+            step=self.step,
+            history=self._history,
+            sums=self._sums.numbers() if self.step else {},
+            position=self._position(),
+            tensors=state.tensors_of(self._network, self._optimizer),
+        )
+        self._saved = (self.epoch, self.step, digest)
+        self._job.saved(digest, self.epoch, self.step, metrics)
+
+    def _position(self) -> str:
+        """What the order of the data depends on beside (epoch, step): no generator outlives an epoch's start."""
+        data = self._data
+        return json.dumps({"batch_size": data.batch_size, "images": data.images, "seed": self._plan.candidate.seed})
+
+
+def _heard(batches: Iterable[tuple[Tensor, Tensor]], hear: Callable[[], None]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Passes batches on, and before each says that the job is alive."""
+    for batch in batches:
+        hear()
+        yield batch
