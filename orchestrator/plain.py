@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time as clocks
 from collections.abc import Mapping
 from typing import Any, TextIO
@@ -13,6 +14,13 @@ from store.records.messages import Progress
 
 PROGRESS_SECONDS = 5.0
 SUCCESS_SECONDS = 1.0
+
+
+def silence(stream: TextIO) -> None:
+    """Lets what is still written to a stream whose reader is gone go nowhere, instead of failing once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 class Plain:
@@ -62,7 +70,7 @@ class Plain:
 
     def _start(self, search: str, time: float) -> None:
         entry = self._watch.history.searches[search]
-        again = f", for the {len(entry.runs)}. time" if len(entry.runs) > 1 else ""
+        again = f", run {len(entry.runs)}" if len(entry.runs) > 1 else ""
         asked = f"; {wording.plural(len(entry.requests), 'request')} on record" if entry.requests else ""
         self._print(time, f"search {entry.name} ({search[:12]}) started{again}{asked}")
 
@@ -95,5 +103,8 @@ class Plain:
 
     def _print(self, time: float, line: str) -> None:
         stamp = clocks.strftime("%H:%M:%S", clocks.localtime(time))
-        self._stream.write(f"{stamp}  {line}\n")
-        self._stream.flush()
+        try:
+            self._stream.write(f"{stamp}  {line}\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            silence(self._stream)  # the search matters more than who watches it

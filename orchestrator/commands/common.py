@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,8 +44,8 @@ class Reading(NamedTuple):
 @contextmanager
 def reading(folder: Path) -> Iterator[Reading]:
     """Opens a store to read it, also while a search runs in it."""
+    from orchestrator.holding import holder
     from orchestrator.views import read
-    from store.lock import holder
     from store.opening import Store
 
     with Store.open(folder, write=False) as store:
@@ -64,7 +63,9 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except EXPECTED as error:
             raise _failure(error, str(error), error.exit_code, kwargs) from error
         except BrokenPipeError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            from orchestrator.plain import silence
+
+            silence(sys.stdout)
             raise typer.Exit(BROKEN_PIPE) from error
         except OSError as error:
             raise _failure(error, str(error), IO_ERROR, kwargs) from error
@@ -82,8 +83,8 @@ def _failure(error: BaseException, message: str, code: int, options: dict[str, A
 
 
 def print_json(value: Any) -> None:
-    """Prints a value as JSON on stdout."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Prints a value as one line of JSON on stdout."""
+    typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def print_table(headings: list[str], rows: list[list[str]]) -> None:

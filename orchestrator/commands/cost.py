@@ -31,7 +31,10 @@ def cost(
     concat: Annotated[Concat | None, typer.Option(help="Instead of the genotype's own concat lists.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Count the parameters of a genotype's network, and its multiply-adds for one image."""
+    """Count a network's parameters and multiply-adds.
+
+    The multiply-adds are those of convolutions and linear layers for one image, without the auxiliary head.
+    """
     from trainers.cost import cost as count
 
     found = _read(genotype)

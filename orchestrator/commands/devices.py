@@ -14,7 +14,10 @@ HEADINGS = ["device", "model", "memory", "in use", "busy"]
 
 @guarded
 def devices(as_json: JsonOption = False) -> None:
-    """List the processors of this machine, with memory and load as the driver reports them."""
+    """List the processors that searches can run on.
+
+    Memory and load are as the driver reports them.
+    """
     from orchestrator.devices import cpu, gpus
 
     found = [cpu(), *gpus()]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.commands.common import JsonOption, StoreOption, guarded, print_json
+
+if TYPE_CHECKING:
+    from store.gc import GcReport
 
 DAY = 86_400.0
 
@@ -18,12 +22,31 @@ def gc(
     grace: Annotated[float, typer.Option(min=0, help="Keep what is younger than so many seconds.")] = DAY,
     as_json: JsonOption = False,
 ) -> None:
-    """Find what no search needs any more, and delete it if asked to."""
+    """Find what nothing needs any more, and delete it.
+
+    Nothing is deleted without --delete.
+    """
     from store.gc import collect
 
     report = collect(store, dry_run=not delete, grace_seconds=grace)
     if as_json:
-        print_json(report.as_json())
+        print_json(report.model_dump(mode="json"))
     else:
-        for line in report.lines():
+        for line in _lines(report):
             typer.echo(line)
+
+
+def _lines(report: GcReport) -> Iterator[str]:
+    from orchestrator.wording import plural, size
+
+    gone = f"{plural(report.packs_removed, 'pack')} and {plural(report.manifests_removed, 'manifest')}"
+    rewritten = f", {plural(report.packs_rewritten, 'pack')} rewritten" if report.packs_rewritten else ""
+    verb = "would remove" if report.dry_run else "removed"
+    yield f"{verb} {gone}{rewritten}: {size(report.bytes_freed)}"
+    yield (
+        f"kept {plural(report.packs_kept, 'pack')} and {plural(report.manifests_kept, 'manifest')}: "
+        f"{size(report.bytes_kept)}"
+    )
+    yield from report.problems
+    if report.dry_run and report.bytes_freed:
+        yield "Nothing was deleted: add --delete to do it."

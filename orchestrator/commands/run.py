@@ -24,7 +24,7 @@ def run(
     report: Annotated[Path | None, typer.Option(help="Write a report into this folder at the end.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a search, or take it up where it was left; the same command does both."""
+    """Run a search, or take it up where it was left."""
     from orchestrator import foreground, live
 
     watcher = live.observer(sys.stderr if as_json else sys.stdout)

@@ -18,7 +18,10 @@ def status(
     search: Annotated[str | None, typer.Argument(help="Name or id; the latest search if absent.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how far a search is: its best candidates, what was trained and spared, and what runs now."""
+    """Show how far a search is.
+
+    That is: its best candidates, what was trained and what was spared, and what runs now.
+    """
     from orchestrator.conclusion import conclusion
     from orchestrator.views import find, search_view
 

@@ -15,7 +15,10 @@ def story(
     store: StoreOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what happened to a job: who asked for it, its attempts, checkpoints, failures."""
+    """Tell what happened to a job.
+
+    One line for each thing: who asked for it, its attempts, its checkpoints, its failures.
+    """
     from orchestrator.views import find, stories
 
     with reading(store) as found:

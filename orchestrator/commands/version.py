@@ -9,7 +9,7 @@ from orchestrator.commands.common import JsonOption, guarded, print_json
 
 @guarded
 def version(as_json: JsonOption = False) -> None:
-    """Print the version of coldframe, and of the Python that runs it."""
+    """Print the version of coldframe and of Python."""
     import platform
     from importlib import metadata
 
