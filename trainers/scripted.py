@@ -89,7 +89,7 @@ class _Play:
         self._job = job
         self._candidate = candidate.id
         blocks = [f"block{number}" for number in range(self.options.blocks if self.options.checkpoint else 0)]
-        self._model = {block: np.zeros(self.options.floats, np.float32) for block in blocks}
+        self._model = {block: np.ones(self.options.floats, np.float32) for block in blocks}
         self._momentum = {block: np.zeros(self.options.floats, np.float32) for block in blocks}
 
     def run_epoch(self) -> None:

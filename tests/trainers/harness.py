@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -27,7 +28,13 @@ class Daemon:
     """Starts a worker and talks to it. A context manager: the worker is gone when it ends."""
 
     def __init__(
-        self, store: Path, *options: str, module: str = "trainers.worker", parent: int | None = None, hello: bool = True
+        self,
+        store: Path,
+        *options: str,
+        module: str = "trainers.worker",
+        parent: int | None = None,
+        hello: bool = True,
+        limit_bytes: int | None = None,
     ) -> None:
         ours, theirs = socket.socketpair()
         self.attach(ours, store)
@@ -39,11 +46,14 @@ class Daemon:
                 stderr=log,
                 pass_fds=(theirs.fileno(),),
             )
+        if limit_bytes is not None:
+            resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
         self.hello = self.receive(Hello) if hello else None
 
     def attach(self, connection: socket.socket, store: Path) -> None:
         """Talks through a socket, without a process of its own."""
         connection.settimeout(SECONDS)
+        self.store = store
         self.socket = connection
         self._decoder = Decoder(REPORT)
         self._arrived: list[AnyReport] = []
