@@ -66,11 +66,16 @@ class Terms:
 
 @dataclass(slots=True)
 class Slot:
-    """One worker, and the job that it has; one that is `leaving` gets no other."""
+    """One worker, and the jobs that it has: the first is under way, the second waits in its socket.
+
+    A second one is sent only to a worker that is `quick`, so that it need not wait for the journal between two short
+    jobs. A worker that is `leaving` gets nothing.
+    """
 
     device: str
     pid: int
-    job: str | None = None
+    jobs: list[str] = field(default_factory=list)
+    quick: bool = False
     leaving: bool = False
 
 

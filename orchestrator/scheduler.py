@@ -35,6 +35,7 @@ from store.records.requests import AnyRequest, Train, describe
 FINAL: frozenset[Reason] = frozenset({"diverged", "bad_request"})
 UNCOUNTED: frozenset[Reason] = frozenset({"disk_full", "corrupt_checkpoint"})
 FIRST_DELAY, LONGEST_DELAY = 0.2, 60.0
+QUICK_SECONDS = 0.05
 
 
 class Scheduler:
@@ -88,8 +89,12 @@ class Scheduler:
         """A worker's process is gone."""
         slot = self.workers.pop(worker)
         self._emit(WorkerEnded(worker=worker, pid=slot.pid, cause=message))
-        if (job := self._release(slot)) is not None:
-            self._attempt_failed(job, reason, message)
+        for number, name in enumerate(tuple(slot.jobs)):
+            job = self._release(slot, name)
+            if number == 0:
+                self._attempt_failed(job, reason, message)
+            else:
+                self._attempt_failed(job, reason, "its worker ended before it began", counted=False)
         return self._react()
 
     def report(self, worker: str, message: AnyReport, seconds: float) -> Reaction:
@@ -111,14 +116,15 @@ class Scheduler:
             case messages.Saved():
                 self._saved(message)
             case messages.Finished():
-                self._release(self.workers[worker])
+                self._release(self.workers[worker], job.id)
+                self.workers[worker].quick = seconds < QUICK_SECONDS
                 self._finished(job, message, seconds)
             case messages.Failed():
-                self._release(self.workers[worker])
+                self._release(self.workers[worker], job.id)
                 self.workers[worker].leaving = message.reason == "device"
                 self._failed(job, message)
             case messages.Stopped():
-                self._release(self.workers[worker])
+                self._release(self.workers[worker], job.id)
                 self._stopped(job, "stopped at a checkpoint")
         return self._react()
 
@@ -139,17 +145,16 @@ class Scheduler:
         """Nothing new is started, and every worker is asked to stop at a checkpoint."""
         self.draining = True
         for name, slot in self.workers.items():
-            job = self.jobs[slot.job] if slot.job else None
-            if job is not None and job.state is not JobState.STOPPING:
-                move(job, JobState.STOPPING, "the daemon is leaving")
-                stop = messages.Stop(job=job.id, attempt=job.attempt)
-                self._reaction.commands.append(SendStop(name, stop))
+            for job in [self.jobs[job] for job in slot.jobs]:
+                if job.state is not JobState.STOPPING:
+                    move(job, JobState.STOPPING, "the daemon is leaving")
+                    self._reaction.commands.append(SendStop(name, messages.Stop(job=job.id, attempt=job.attempt)))
         return self._react()
 
     @property
     def busy(self) -> int:
         """How many workers have a job."""
-        return sum(slot.job is not None for slot in self.workers.values())
+        return sum(bool(slot.jobs) for slot in self.workers.values())
 
     @property
     def waiting(self) -> int:
@@ -206,8 +211,8 @@ class Scheduler:
             self._reaction.commands.append(AwaitSpace())
         self._attempt_failed(job, message.reason, message.message)
 
-    def _attempt_failed(self, job: Job, reason: Reason, message: str) -> None:
-        counted = reason not in UNCOUNTED
+    def _attempt_failed(self, job: Job, reason: Reason, message: str, counted: bool | None = None) -> None:
+        counted = reason not in UNCOUNTED if counted is None else counted
         job.failures += counted
         self._emit(AttemptFailed(job=job.id, attempt=job.attempt, reason=reason, message=message, counted=counted))
         if reason in FINAL or job.failures > job.retries or (reason == "out_of_memory" and job.alone):
@@ -246,14 +251,12 @@ class Scheduler:
         self._reaction.commands += [Answer(search, job.id) for search in job.searches]
         del self.jobs[job.id]
 
-    def _release(self, slot: Slot) -> Job | None:
-        """Takes a worker's job off it."""
-        if slot.job is None:
-            return None
-        job = self.jobs[slot.job]
-        self._on_workers[job.searches[0]] -= 1
-        slot.job = None
-        return job
+    def _release(self, slot: Slot, job: str) -> Job:
+        """Takes a job off its worker."""
+        slot.jobs.remove(job)
+        released = self.jobs[job]
+        self._on_workers[released.searches[0]] -= 1
+        return released
 
     # Placement.
 
@@ -269,15 +272,21 @@ class Scheduler:
         if self.draining or self.paused is not None:
             return
         for name, slot in self.workers.items():
-            if slot.job is not None or slot.leaving or self._is_taken_alone(slot.device):
+            if slot.jobs or slot.leaving or self._is_taken_alone(slot.device):
                 continue
             if self._alone and slot.device == self._quietest():
                 if not self._jobs_on(slot.device):
                     self._assign(name, slot, self.jobs[self._alone.popleft()])
                 continue
-            job = self._queue.pop(self._on_workers)
-            if job is not None:
-                self._assign(name, slot, self.jobs[job])
+            self._assign_next(name, slot)
+        for name, slot in self.workers.items():
+            if slot.quick and len(slot.jobs) == 1 and not self._alone and not self._is_taken_alone(slot.device):
+                self._assign_next(name, slot)
+
+    def _assign_next(self, name: str, slot: Slot) -> None:
+        job = self._queue.pop(self._on_workers)
+        if job is not None:
+            self._assign(name, slot, self.jobs[job])
 
     def _assign(self, worker: str, slot: Slot, job: Job) -> None:
         start = self._start_of(job.request)
@@ -287,7 +296,8 @@ class Scheduler:
             started = started.model_copy(update={"checkpoint": start.digest, "epoch": start.epoch, "step": start.step})
         self._emit(started)
         move(job, JobState.STARTING, f"given to {worker} on {slot.device}")
-        job.worker, slot.job = worker, job.id
+        job.worker = worker
+        slot.jobs.append(job.id)
         self._on_workers[job.searches[0]] += 1
         message = messages.Assign(
             job=job.id,
@@ -302,7 +312,7 @@ class Scheduler:
         return self.memory.newest(request.candidate.id, request.epochs) if isinstance(request, Train) else None
 
     def _jobs_on(self, device: str) -> list[Job]:
-        return [self.jobs[slot.job] for slot in self.workers.values() if slot.device == device and slot.job]
+        return [self.jobs[job] for slot in self.workers.values() if slot.device == device for job in slot.jobs]
 
     def _is_taken_alone(self, device: str) -> bool:
         return any(job.alone for job in self._jobs_on(device))
@@ -317,8 +327,8 @@ class Scheduler:
         Raises:
             InvariantBroken: if it does not.
         """
-        placed = {slot.job: name for name, slot in self.workers.items() if slot.job is not None}
-        if len(placed) != self.busy:
+        placed = {job: name for name, slot in self.workers.items() for job in slot.jobs}
+        if len(placed) != sum(len(slot.jobs) for slot in self.workers.values()):
             raise InvariantBroken("two workers have the same job")
         for job in self.jobs.values():
             waits = (job.id in self._queue) + (job.id in self._alone) + job.held
@@ -328,5 +338,5 @@ class Scheduler:
                 raise InvariantBroken(f"job {job.id[:12]} is {job.state} and waits in {waits} places")
         if missing := set(placed) - set(self.jobs):
             raise InvariantBroken(f"a worker has the unknown job {missing.pop()}")
-        if sum(self._on_workers.values()) != self.busy:
+        if sum(self._on_workers.values()) != len(placed):
             raise InvariantBroken("the counts of jobs on workers are wrong")

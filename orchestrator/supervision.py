@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -46,8 +46,8 @@ class _Watched:
 
     process: WorkerProcess
     heard: float
-    assigned: float = 0.0
-    job: str | None = None
+    jobs: dict[str, float] = field(default_factory=dict)
+    freed: float = 0.0
     stop_by: float | None = None
     verdict: tuple[Reason, str] | None = None
     did_something: bool = False
@@ -74,10 +74,10 @@ class Supervisor:
         tasks.start_soon(self._watch)
 
     def assign(self, worker: str, message: messages.Assign) -> None:
-        """Gives a worker a job; its time starts now."""
+        """Gives a worker a job; its time starts now, or when the job before it ends."""
         if watched := self._watched.get(worker):
-            watched.job, watched.assigned = message.job, anyio.current_time()
-            watched.heard, watched.stop_by = watched.assigned, None
+            now = watched.jobs[message.job] = anyio.current_time()
+            watched.heard = now if len(watched.jobs) == 1 else watched.heard
             watched.process.send(message)
 
     def stop(self, worker: str, message: messages.Stop) -> None:
@@ -132,10 +132,13 @@ class Supervisor:
 
     def _hear(self, name: str, watched: _Watched, message: AnyReport) -> None:
         watched.heard = now = anyio.current_time()
+        seconds = 0.0
         if isinstance(message, messages.Finished | messages.Stopped | messages.Failed):
-            watched.job, watched.stop_by, watched.did_something = None, None, True
+            seconds = now - max(watched.jobs.pop(message.job, now), watched.freed)
+            watched.freed, watched.did_something = now, True
+            watched.stop_by = watched.stop_by if watched.jobs else None
             self._idle_deaths = 0
-        self._listener.report(name, message, now - watched.assigned)
+        self._listener.report(name, message, seconds)
 
     async def _count_idle_death(self, cause: str, log: Path) -> None:
         self._idle_deaths += 1
@@ -159,7 +162,7 @@ class Supervisor:
 
     def _judge(self, watched: _Watched, now: float) -> None:
         limits, verdict = self._resources, ""
-        if watched.verdict is not None or watched.job is None:
+        if watched.verdict is not None or not watched.jobs:
             return
         if now - watched.heard > limits.hang_seconds:
             verdict = f"the worker was silent for more than {limits.hang_seconds:g} s and was killed"

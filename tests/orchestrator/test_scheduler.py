@@ -170,7 +170,7 @@ def test_a_job_out_of_memory_gets_the_device_to_itself_and_then_fails() -> None:
     alone = made.delay_over(big.key)
     assert assigned(alone) == []
     made.report("w0", finished(third, 1), 0.1)
-    assert made.workers["w0"].job is None
+    assert made.workers["w0"].jobs == []
     assert "out of memory" in (made.why() or "")
     (command,) = assigned(made.report("w1", finished(other, 1), 0.1))
     assert (command.message.job, command.message.attempt) == (big.key, 2)
@@ -257,6 +257,21 @@ def test_a_worker_that_dies_while_stopping_leaves_a_stopped_job() -> None:
     assert kinds(made.worker_lost("w0", "hung", "did not stop")) == ["worker_ended", "attempt_failed", "job_stopped"]
 
 
+def test_a_quick_worker_has_one_job_ahead_and_its_end_costs_that_job_nothing() -> None:
+    """Between two short jobs a worker does not wait for the journal; a long job is never queued behind another."""
+    first, second, third, fourth = (train(gene) for gene in range(4))
+    made = running(first)
+    for index, request in enumerate((second, third, fourth), start=1):
+        made.request("s", index, request)
+    slow = made.report("w0", finished(first, 1), 10.0)
+    assert [command.message.job for command in assigned(slow)] == [second.key]
+    quick = made.report("w0", finished(second, 1), 0.001)
+    assert [command.message.job for command in assigned(quick)] == [third.key, fourth.key]
+    made.worker_lost("w0", "crashed", "exited")
+    assert (made.jobs[third.key].failures, made.jobs[fourth.key].failures) == (1, 0)
+    assert [command.message.job for command in assigned(made.worker_ready("w0", "cpu", 2))] == [fourth.key]
+
+
 class SchedulerMachine(RuleBasedStateMachine):
     """Random stimuli in any order: the invariants hold after each, and every request is answered at most once."""
 
@@ -304,12 +319,13 @@ class SchedulerMachine(RuleBasedStateMachine):
             ["progress", "saved", "finished", "error", "diverged", "out_of_memory", "disk_full", "device", "stopped"]
         ),
         lag=st.integers(0, 1),
+        seconds=st.sampled_from([0.001, 0.1]),
     )
-    def say(self, name: str, what: str, lag: int) -> None:
+    def say(self, name: str, what: str, lag: int, seconds: float) -> None:
         slot = self.made.workers.get(name)
-        if slot is None or slot.job is None:
+        if slot is None or not slot.jobs:
             return
-        job = self.made.jobs[slot.job]
+        job = self.made.jobs[slot.jobs[0]]
         attempt = job.attempt - lag
         if what == "stopped" and job.state is not JobState.STOPPING:
             return
@@ -319,7 +335,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             "finished": lambda: finished(job.request, attempt),  # type: ignore[arg-type]
             "stopped": lambda: messages.Stopped(job=job.id, attempt=attempt),
         }.get(what, lambda: failed(job.request, attempt, what))()  # type: ignore[arg-type]
-        self.take(self.made.report(name, message, 0.1))
+        self.take(self.made.report(name, message, seconds))
 
     @rule()
     def delays_end(self) -> None:
