@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from strategies.spaces.registry import create
-
 from orchestrator.views import CandidateView, SearchView, totals
 from store.records.candidates import Architecture, Named
+from strategies.spaces.registry import create
 
 
 def summary(view: SearchView) -> dict[str, Any]:
