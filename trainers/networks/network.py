@@ -14,7 +14,7 @@ from trainers.networks.batch_last import BatchLast
 from trainers.networks.cells import Cell, State
 from trainers.networks.forms import BatchNorm, Form, Plain
 from trainers.networks.initial import initialise
-from trainers.networks.operations import ConvNorm
+from trainers.networks.operations import ConvNorm, Linear
 
 STEM_MULTIPLIER = 3
 AUXILIARY_RESOLUTIONS = range(29, 41)
@@ -39,7 +39,7 @@ class AuxiliaryHead(nn.Module):
         self.reduce = ConvNorm(channels, 128, ((1, 1),))
         self.spread = nn.Parameter(torch.empty(768, 128, 2, 2))
         self.norm = BatchNorm(768)
-        self.linear = nn.Linear(768, classes)
+        self.linear = Linear(768, classes)
 
     def forward(self, x: Tensor, form: Form) -> Tensor:
         """Returns logits (N, classes) from a rectified tensor of 8 to 10 pixels a side."""
@@ -98,7 +98,7 @@ class CellNetwork(nn.Module):
             older, last, after_reduction = last, cell.channels, reduction
             if auxiliary and index == self._auxiliary_after:
                 self.add_module("auxiliary", AuxiliaryHead(last, classes))
-        self.head = nn.Linear(last, classes)
+        self.head = Linear(last, classes)
 
     def forward(self, images: Tensor, *, everything: bool = False) -> Scores:
         """Classifies images.
@@ -162,17 +162,15 @@ def build(
     if auxiliary and resolution is not None:
         check_auxiliary(resolution)
     chosen: FormName = form or ("batch_last" if torch.device(device).type == "cpu" else "plain")
-    with torch.device("meta"):
-        network = CellNetwork(
-            genotype,
-            channels=channels,
-            cells=cells,
-            classes=classes,
-            input_channels=input_channels,
-            auxiliary=auxiliary,
-            form=chosen,
-        )
-    network.to_empty(device="cpu")
+    network = CellNetwork(
+        genotype,
+        channels=channels,
+        cells=cells,
+        classes=classes,
+        input_channels=input_channels,
+        auxiliary=auxiliary,
+        form=chosen,
+    )
     initialise(network, seed)
     return network.to(device)
 

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from trainers.networks.forms import BatchNorm, Form, Pair
 
@@ -30,6 +31,19 @@ class Operation(nn.Module):
     def forward(self, x: Tensor, form: Form) -> Tensor:
         """Applies the operation to a tensor in the form's layout."""
         raise NotImplementedError
+
+
+class Linear(nn.Module):
+    """A linear layer with bias. Unlike `torch.nn.Linear` it draws no numbers from the global generator when built."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.bias = nn.Parameter(torch.empty(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (N, inputs) to (N, outputs)."""
+        return functional.linear(x, self.weight, self.bias)
 
 
 class ConvNorm(Operation):
