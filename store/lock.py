@@ -52,8 +52,9 @@ class StoreLock:
         self._handle = handle
 
     def release(self) -> None:
-        """Lets the next writer in; safe to call twice."""
+        """Lets the next writer in; safe to call twice. Its note goes too, so that nobody takes us for the holder."""
         if self._handle is not None:
+            os.ftruncate(self._handle, 0)
             os.close(self._handle)
             self._handle = None
 
