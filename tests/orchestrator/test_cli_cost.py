@@ -1,0 +1,64 @@
+"""`coldframe cost` against the published counts (parameters of fixed networks on CIFAR-10)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from strategies.spaces.published import PUBLISHED
+from tests.orchestrator.command import coldframe
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["DARTS_V2"], (3_349_342, 528_359_040)),
+        (["DARTS_V2", "--auxiliary"], (3_825_768, 528_359_040)),
+        (["DARTS_V2", "--concat", "loose"], (3_012_238, 475_273_440)),
+        (["SETN", "--channels", "36"], (4_619_206, 722_392_704)),
+    ],
+)
+def test_published_cells_cost_what_was_published(options: list[str], expected: tuple[int, int]) -> None:
+    name, *more = options
+    settings = ["--cells", "20", "--resolution", "32", "--classes", "10"]
+    ended = coldframe("cost", "--genotype", name, *settings, *more, "--json")
+    assert ended.code == 0, ended.err
+    assert ended.json == dict(zip(("parameters", "multiply_adds"), expected, strict=True))
+
+
+def test_a_file_costs_the_same_as_the_name_that_it_spells_out(tmp_path: Path) -> None:
+    file = tmp_path / "cell.json"
+    file.write_text(json.dumps(PUBLISHED["AmoebaNet"].to_json() | {"normal_concat": "loose", "reduce_concat": "loose"}))
+    ended = coldframe("cost", "--genotype", file, "--channels", "8", "--resolution", "8", "--json")
+    assert ended.json == {"parameters": 198_498, "multiply_adds": 2_046_400}
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("not json", "is not JSON"),
+        ('{"normal": [["sep_conv_9x9", 0], ["none", 1]], "reduce": []}', "sep_conv_9x9"),
+        ("[1, 2]", "expected an object"),
+    ],
+)
+def test_a_file_that_holds_no_genotype_is_refused_by_name_and_reason(tmp_path: Path, content: str, named: str) -> None:
+    file = tmp_path / "cell.json"
+    file.write_text(content)
+    ended = coldframe("cost", "--genotype", file, "--json")
+    assert ended.code == 2
+    assert str(file) in ended.err
+    assert named in ended.json["error"]["message"]
+
+
+def test_a_name_that_is_no_genotype_lists_those_that_are() -> None:
+    ended = coldframe("cost", "--genotype", "DARTS_V3")
+    assert ended.code == 2
+    assert all(name in ended.err for name in ("DARTS_V3", "DARTS_V2", "AmoebaNet"))
+
+
+def test_an_auxiliary_head_that_does_not_fit_is_refused() -> None:
+    ended = coldframe("cost", "--genotype", "DARTS_V2", "--resolution", "8", "--auxiliary")
+    assert ended.code == 2
+    assert "Traceback" not in ended.err
