@@ -42,18 +42,17 @@ class ScriptedTrainer:
         play = _Play(job, request.candidate)
         if job.resume is not None:
             play.restore(job.resume)
-        if play.epoch > request.epochs:
+        if (play.epoch, play.step) > (request.epochs, 0):
             raise CheckpointMismatch(play.checkpoint or "", f"epoch {request.epochs}", "it is past")
         while play.epoch < request.epochs:
             play.run_epoch()
         parameters, multiply_adds = _cost(request.candidate, play.options)
-        history = tuple(play.curve.metrics(epoch) for epoch in range(1, request.epochs + 1))
         return Trained(
             candidate=request.candidate.id,
             epochs=request.epochs,
-            accuracy=max(metrics.validation_accuracy for metrics in history),
-            history=history,
-            checkpoint=play.checkpoint or digest([request.candidate.id, request.epochs]),
+            accuracy=max(metrics.validation_accuracy for metrics in play.history),
+            history=tuple(play.history),
+            checkpoint=play.checkpoint or digest(f"{request.candidate.id} at {request.epochs}"),
             parameters=parameters,
             multiply_adds=multiply_adds,
         )
@@ -85,6 +84,7 @@ class _Play:
         self.curve = Curve.of(candidate, self.options)
         self.epoch = self.step = 0
         self.checkpoint: str | None = None
+        self.history: list[EpochMetrics] = []
         self._saved_at: tuple[int, int] = (0, 0)
         self._job = job
         self._candidate = candidate.id
@@ -102,7 +102,8 @@ class _Play:
                 self._save(None)
         self.epoch, self.step = self.epoch + 1, 0
         self._job.strike(self.epoch)
-        self._save(self.curve.metrics(self.epoch))
+        self.history.append(self.curve.metrics(self.epoch))
+        self._save(self.history[-1])
 
     def restore(self, checkpoint: str) -> None:
         """Takes over a checkpoint's weights and position.
@@ -120,6 +121,7 @@ class _Play:
                     raise CheckpointMismatch(checkpoint, f"{role}/{block}/{_TENSOR}", "it lacks")
                 weights[:] = stored
         self.epoch, self.step, self.checkpoint = manifest.epoch, manifest.step, checkpoint
+        self.history = list(manifest.history)
         self._saved_at = manifest.epoch, manifest.step
 
     def _pass_time(self) -> None:
@@ -159,7 +161,7 @@ class _Play:
             candidate=self._candidate,
             epoch=self.epoch,
             step=self.step,
-            history=[self.curve.metrics(epoch) for epoch in range(1, self.epoch + 1)],
+            history=self.history,
             sums={},
             position="{}",  # the made-up gradients are counted by epoch and step: no generator has a state to keep
             tensors={

@@ -150,7 +150,8 @@ def test_a_large_report_goes_out_whole_while_the_daemon_is_slow(ends: tuple[Far,
     report = Failed(job="j", attempt=1, reason="error", message="x" * (LARGEST - 1000))
     thread = threading.Thread(target=channel.send, args=(report,))
     thread.start()
-    decoder, received = Decoder(REPORT), []
+    decoder = Decoder(REPORT)
+    received: list[AnyReport] = []
     while not received:
         received = list(decoder.feed(far.connection.recv(4096)))
     thread.join(SECONDS)

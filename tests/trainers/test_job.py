@@ -114,13 +114,14 @@ def test_a_stop_of_another_attempt_is_not_for_this_one(bench: Bench) -> None:
 
 def test_a_checkpoint_falls_due_after_its_seconds_and_a_save_starts_them_again(bench: Bench) -> None:
     job = bench.start(assign(checkpoint_seconds=30.0))
-    assert not job.checkpoint_due
+    due = [job.checkpoint_due]
     bench.now += 30
-    assert job.checkpoint_due
+    due.append(job.checkpoint_due)
     job.saved("c" * 64, epoch=0, step=3)
-    assert not job.checkpoint_due
+    due.append(job.checkpoint_due)
     bench.now += 29.9
-    assert not job.checkpoint_due
+    due.append(job.checkpoint_due)
+    assert due == [False, True, False, False]
 
 
 def test_a_save_is_reported_with_the_candidate_and_place(bench: Bench) -> None:
