@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 from matplotlib.axes import Axes
@@ -47,7 +48,7 @@ def accuracy_over_cycles(curves: Mapping[str, Any]) -> Figure | None:
 def accuracy_over_births(candidates: Sequence[CandidateView]) -> Figure | None:
     """Draws each candidate's accuracy in the order of their births, and the best so far; None if none has one."""
     scored = [(candidate.index, candidate.accuracy, candidate.epochs) for candidate in candidates]
-    known = [(index, 100 * accuracy, epochs) for index, accuracy, epochs in scored if accuracy is not None]
+    known = sorted((index, 100 * accuracy, epochs) for index, accuracy, epochs in scored if accuracy is not None)
     if not known:
         return None
     figure = style.figure(8, 4)
@@ -57,7 +58,7 @@ def accuracy_over_births(candidates: Sequence[CandidateView]) -> Figure | None:
         colour, marker = style.look(number)
         births, accuracies = [index for index, _ in points], [accuracy for _, accuracy in points]
         axes.scatter(births, accuracies, label=f"after {level} epochs", s=22, color=colour, marker=marker)
-    best = [max(accuracy for index, accuracy, _ in known if index <= upto) for upto, _, _ in known]
+    best = list(accumulate((accuracy for _, accuracy, _ in known), max))
     axes.step([index for index, _, _ in known], best, where="post", color=style.BLACK, linewidth=1, label="best so far")
     axes.set(xlabel="candidate, in order of birth", ylabel="best validation accuracy, %")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
