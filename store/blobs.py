@@ -251,8 +251,9 @@ class BlobStore:
 
     def _read_elsewhere(self, digest: str, places: list[Location]) -> Array:
         """Reads a block that could not be read where the index said: by the packs' own indexes, from every place."""
-        self.index.forget([place.pack for place in places])
         self.refresh()
+        # A pack whose own index is damaged is passed over here, and what the table says of it stays.
+        self.index.add(self._scan({place.pack for place in places} & self.index.packs()))
         places = self.index.find([digest]).get(digest, [])
         if not places:
             raise BlobMissing(digest)

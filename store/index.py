@@ -99,7 +99,7 @@ class BlobIndex:
             if not _is_useless(error):
                 raise self._failure(error) from error
         self._connection.close()
-        self._connection = self._open()
+        self._connection = self._open(anew=True)
         return work(self._connection, argument)
 
     def _failure(self, error: sqlite3.Error) -> StoreFull | StoreFailed:
@@ -108,12 +108,13 @@ class BlobIndex:
             return StoreFull(path, str(error))
         return StoreFailed(path, str(error))
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, *, anew: bool = False) -> sqlite3.Connection:
         if self._folder is None:
             return self._filled(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False))
         with disk_errors(self._folder / NAME), _alone(self._folder):
             try:
-                return self._filled(_connect(self._folder / NAME))
+                if not anew:
+                    return self._filled(_connect(self._folder / NAME))
             except sqlite3.Error as error:
                 if not _is_useless(error):
                     raise self._failure(error) from error

@@ -82,9 +82,7 @@ def save(checkpoints: CheckpointStore, seed: int = 0, epoch: int = 1, shared: in
 
 def saved(checkpoint: str, seed: int = 0, epoch: int = 1) -> CheckpointSaved:
     """The event that commits a checkpoint."""
-    return CheckpointSaved(
-        job=f"{seed:064d}", attempt=1, candidate=f"{seed:064x}", checkpoint=checkpoint, epoch=epoch
-    )
+    return CheckpointSaved(job=f"{seed:064d}", attempt=1, candidate=f"{seed:064x}", checkpoint=checkpoint, epoch=epoch)
 
 
 def succeeded(checkpoint: str, seed: int = 0, epochs: int = 1) -> JobSucceeded:

@@ -15,7 +15,7 @@ from store.errors import JournalClosed, JournalFailed, NotCanonical
 from store.journal import Journal
 from store.journal_head import read_head
 from store.records.events import EVENT, AnyEvent, AttemptFailed, SearchFinished, StateSaved, WorkerStarted
-from tests.store.builders import delivered, finish, child, requested, saved, succeeded
+from tests.store.builders import child, delivered, finish, requested, saved, succeeded
 
 names = st.text(st.characters(codec="utf-8"), max_size=20)
 numbers = st.integers(0, 2**63 - 1)
@@ -48,7 +48,7 @@ def test_events_come_back_in_order_after_reopening(tmp_path: Path) -> None:
     again.close()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(groups=st.lists(st.lists(events, max_size=4), max_size=4))
 def test_any_event_comes_back_equal(tmp_path_factory: pytest.TempPathFactory, groups: list[list[AnyEvent]]) -> None:
     folder = tmp_path_factory.mktemp("journal")
