@@ -28,6 +28,12 @@ def ask(function: str, *arguments: Any) -> Compute:
     return Compute(function=function, arguments=arrays.pack(list(arguments)))
 
 
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with Daemon(tmp_path_factory.mktemp("store")) as daemon:
+        yield daemon
+
+
 @pytest.fixture
 def plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """A package of somebody else's, with one registered function."""
@@ -92,24 +98,22 @@ def test_nothing_else_can_be_called(name: str) -> None:
         resolve(name)
 
 
-def test_a_worker_computes(tmp_path: Path) -> None:
-    with Daemon(tmp_path) as daemon:
-        finished = daemon.do(assign(ask(DIGEST, [1, 2])))
-        assert isinstance(finished, Finished)
-        assert isinstance(finished.outcome, Computed)
-        assert arrays.unpack(finished.outcome.value) == resolve(DIGEST)([1, 2])
-        refused = daemon.do(assign(ask("os:system", "true")))
-        assert isinstance(refused, Failed)
-        assert refused.reason == "bad_request"
+def test_a_worker_computes(daemon: Daemon) -> None:
+    finished = daemon.do(assign(ask(DIGEST, [1, 2])))
+    assert isinstance(finished, Finished)
+    assert isinstance(finished.outcome, Computed)
+    assert arrays.unpack(finished.outcome.value) == resolve(DIGEST)([1, 2])
+    refused = daemon.do(assign(ask("os:system", "true")))
+    assert isinstance(refused, Failed)
+    assert refused.reason == "bad_request"
 
 
-def test_a_value_too_large_for_a_frame_fails_the_job_and_not_the_worker(tmp_path: Path) -> None:
+def test_a_value_too_large_for_a_frame_fails_the_job_and_not_the_worker(daemon: Daemon) -> None:
     """`json_safe` doubles what it is given: the question fits in a frame, the answer does not."""
-    with Daemon(tmp_path) as daemon:
-        fits = daemon.do(assign(ask("store.records.requests:json_safe", b"\xff" * 400_000)))
-        assert isinstance(fits, Finished)
-        failed = daemon.do(assign(ask("store.records.requests:json_safe", b"\xff" * 600_000)))
-        assert isinstance(failed, Failed)
-        assert failed.reason == "bad_request"
-        assert "at most 1048576 are allowed" in failed.message
-        assert isinstance(daemon.do(assign()), Finished)
+    fits = daemon.do(assign(ask("store.records.requests:json_safe", b"\xff" * 400_000)))
+    assert isinstance(fits, Finished)
+    failed = daemon.do(assign(ask("store.records.requests:json_safe", b"\xff" * 600_000)))
+    assert isinstance(failed, Failed)
+    assert failed.reason == "bad_request"
+    assert "at most 1048576 are allowed" in failed.message
+    assert isinstance(daemon.do(assign()), Finished)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,12 @@ def epochs_saved(daemon: Daemon) -> list[int]:
     return [report.epoch for report in daemon.reports() if isinstance(report, Saved)]
 
 
+@pytest.fixture(scope="module")
+def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with Daemon(tmp_path_factory.mktemp("store")) as daemon:
+        yield daemon
+
+
 @pytest.mark.parametrize(
     ("kind", "reason", "words"),
     [
@@ -37,15 +44,14 @@ def epochs_saved(daemon: Daemon) -> list[int]:
         ("disk_full", "disk_full", "No space left on device"),
     ],
 )
-def test_a_failure_of_the_job_leaves_the_worker_at_work(tmp_path: Path, kind: str, reason: str, words: str) -> None:
-    with Daemon(tmp_path) as daemon:
-        daemon.send(faulty(kind))
-        *before, failed = daemon.until_last()
-        assert isinstance(failed, Failed)
-        assert failed.reason == reason
-        assert words in failed.message
-        assert [report.epoch for report in before if isinstance(report, Saved)] == [1], "the epoch that fails is lost"
-        assert isinstance(daemon.do(faulty(kind, attempt=2)), Finished), "the second attempt is not struck"
+def test_a_failure_of_the_job_leaves_the_worker_at_work(survivor: Daemon, kind: str, reason: str, words: str) -> None:
+    survivor.send(faulty(kind))
+    *before, failed = survivor.until_last()
+    assert isinstance(failed, Failed)
+    assert failed.reason == reason
+    assert words in failed.message
+    assert [report.epoch for report in before if isinstance(report, Saved)] == [1], "the epoch that fails is lost"
+    assert isinstance(survivor.do(faulty(kind, attempt=2)), Finished), "the second attempt is not struck"
 
 
 def test_a_broken_device_is_reported_and_ends_the_worker(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from store.checkpoints import CheckpointStore
-from store.records.messages import Assign, Exit, Failed, Finished, Progress, Saved, Stop, Stopped
+from store.records.messages import Assign, Failed, Finished, Progress, Saved, Stop, Stopped
 from store.records.outcomes import Evaluated, Measured, Trained
 from store.records.requests import Evaluate, Measure, Train
 from tests.trainers.harness import Daemon, assign, candidate, endless, noop, under_way
@@ -16,9 +16,10 @@ from tests.trainers.harness import Daemon, assign, candidate, endless, noop, und
 CANDIDATE = candidate(steps=5, blocks=3, floats=100)
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    with Daemon(tmp_path) as daemon:
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One worker for all tests that do not end it: starting a process is most of what a test costs."""
+    with Daemon(tmp_path_factory.mktemp("store")) as daemon:
         yield daemon
 
 
@@ -63,13 +64,12 @@ def test_weights_depend_on_every_step_so_a_lost_or_doubled_one_shows(daemon: Dae
     store.close()
 
 
-def test_going_on_from_any_step_gives_the_same_checkpoint(tmp_path: Path) -> None:
+def test_going_on_from_any_step_gives_the_same_checkpoint(daemon: Daemon) -> None:
     request = Train(candidate=CANDIDATE, epochs=3)
-    with Daemon(tmp_path) as daemon:
-        straight, saves = train(daemon, assign(request, checkpoint_seconds=1e-9))
-        for save in saves:
-            resumed, _ = train(daemon, assign(request, attempt=2, resume=save.checkpoint))
-            assert resumed == straight
+    straight, saves = train(daemon, assign(request, checkpoint_seconds=1e-9))
+    for save in saves:
+        resumed, _ = train(daemon, assign(request, attempt=2, resume=save.checkpoint))
+        assert resumed == straight
 
 
 def test_checkpoints_are_saved_in_mid_epoch_when_they_fall_due(daemon: Daemon) -> None:
@@ -81,23 +81,19 @@ def test_checkpoints_are_saved_in_mid_epoch_when_they_fall_due(daemon: Daemon) -
 
 
 def test_a_stop_in_mid_epoch_saves_and_another_worker_goes_on_to_the_same_end(tmp_path: Path) -> None:
-    """The first job is stopped inside its second epoch; what it saved on leaving is where the second starts."""
-    slow = Train(candidate=candidate(steps=3, epoch_seconds=1.5), epochs=2)
+    slow = Train(candidate=candidate(steps=30, epoch_seconds=1.2), epochs=1)
     order = assign(slow)
     with Daemon(tmp_path) as daemon:
         daemon.send(order)
-        first = daemon.receive(Saved)
-        assert (first.epoch, first.step) == (1, 0)
-        while (alive := daemon.receive(Progress)).step < 1:
+        while daemon.receive(Progress).step < 1:
             pass
         daemon.send(Stop(job=order.job, attempt=1))
         *before, last = daemon.until_last()
     assert isinstance(last, Stopped)
-    assert alive.epoch == 1
     saved = before[-1]
     assert isinstance(saved, Saved)
-    assert saved.epoch == 1
-    assert saved.step >= 1
+    assert saved.epoch == 0
+    assert 1 <= saved.step < 30
     with Daemon(tmp_path) as daemon:
         resumed, _ = train(daemon, assign(slow, attempt=2, resume=saved.checkpoint))
         at_once, _ = train(daemon, assign(slow, attempt=3))
@@ -114,13 +110,12 @@ def test_a_stop_before_the_first_step_has_nothing_to_save(daemon: Daemon) -> Non
     assert not [report for report in rest if isinstance(report, Saved)]
 
 
-def test_a_stop_right_after_a_resume_does_not_save_the_same_again(tmp_path: Path) -> None:
+def test_a_stop_right_after_a_resume_does_not_save_the_same_again(daemon: Daemon) -> None:
     quick = candidate(steps=2)
-    with Daemon(tmp_path) as daemon:
-        half, _ = train(daemon, assign(Train(candidate=quick, epochs=1)))
-        slow = assign(Train(candidate=quick, epochs=1_000_000), resume=half.checkpoint, checkpoint_seconds=3600.0)
-        daemon.send(slow, Stop(job=slow.job, attempt=1))
-        rest = daemon.until_last()
+    half, _ = train(daemon, assign(Train(candidate=quick, epochs=1)))
+    slow = assign(Train(candidate=quick, epochs=1_000_000), resume=half.checkpoint, checkpoint_seconds=3600.0)
+    daemon.send(slow, Stop(job=slow.job, attempt=1))
+    rest = daemon.until_last()
     assert isinstance(rest[-1], Stopped)
     assert not [report for report in rest if isinstance(report, Saved)]
 
@@ -141,17 +136,17 @@ def test_a_stop_for_a_job_that_is_over_disturbs_nothing(daemon: Daemon) -> None:
     daemon.do(first)
     daemon.send(second)
     under_way(daemon, second)
-    daemon.send(Stop(job=first.job, attempt=1), Stop(job=second.job, attempt=1), Exit())
+    daemon.send(Stop(job=first.job, attempt=1), Stop(job=second.job, attempt=1))
     assert isinstance(daemon.until_last()[-1], Finished)
-    assert daemon.status() == 0
 
 
-def test_without_checkpoints_nothing_is_written(daemon: Daemon) -> None:
-    before = sorted(path.name for path in daemon.store.iterdir())
-    outcome, saves = train(daemon, assign(noop(epochs=3)))
+def test_without_checkpoints_nothing_is_written(tmp_path: Path) -> None:
+    with Daemon(tmp_path) as daemon:
+        before = sorted(path.name for path in tmp_path.iterdir())
+        outcome, saves = train(daemon, assign(noop(epochs=3)))
     assert not saves
     assert len(outcome.history) == 3
-    assert sorted(path.name for path in daemon.store.iterdir()) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 def test_evaluating_reads_the_checkpoint(daemon: Daemon) -> None:
