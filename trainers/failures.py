@@ -20,7 +20,7 @@ from store.errors import (
 from store.records.messages import Assign, Failed
 from store.records.outcomes import Computed, Evaluated, Measured, Reason, Trained
 from store.records.requests import Compute, Evaluate
-from strategies.errors import InvalidArchitecture
+from strategies.errors import InvalidArchitecture, InvalidOptions, StrategyError
 from trainers.errors import BadRequest, Diverged, TrainerError
 
 LONGEST_MESSAGE = 2000
@@ -58,7 +58,7 @@ def reason_of(error: BaseException) -> Reason:
             return "corrupt_checkpoint"
         case Diverged() | NotCanonical():
             return "diverged"
-        case BadRequest() | InvalidArchitecture() | InvalidDigest():
+        case BadRequest() | InvalidArchitecture() | InvalidOptions() | InvalidDigest():
             return "bad_request"
         case StoreFull():
             return "disk_full"
@@ -113,6 +113,6 @@ def _checkpoint(error: BaseException, assign: Assign) -> str | None:
 
 def _message(error: BaseException) -> str:
     """What people read: the error's own words if it is one of ours, else the end of its traceback."""
-    if isinstance(error, TrainerError | StoreError | InvalidArchitecture):
+    if isinstance(error, TrainerError | StoreError | StrategyError):
         return str(error)[:LONGEST_MESSAGE]
     return "".join(traceback.format_exception(error)).strip()[-LONGEST_MESSAGE:]

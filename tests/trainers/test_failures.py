@@ -21,7 +21,7 @@ from store.errors import (
 )
 from store.records.outcomes import Computed, EpochMetrics, Evaluated, Measured, Reason, Trained
 from store.records.requests import Compute, Evaluate
-from strategies.errors import InvalidArchitecture
+from strategies.errors import InvalidArchitecture, InvalidOptions, OptionProblem
 from tests.trainers.harness import assign, candidate
 from trainers.errors import DataError, Diverged, ImpossibleSetting, UnknownTrainer
 from trainers.failures import LONGEST_MESSAGE, check_finite, classify, reason_of
@@ -39,6 +39,7 @@ NAMED: list[tuple[BaseException, Reason]] = [
     (ManifestMissing(DIGEST), "corrupt_checkpoint"),
     (InvalidDigest("../x"), "bad_request"),
     (InvalidArchitecture("cell", (1, 2), "56 genes"), "bad_request"),
+    (InvalidOptions([OptionProblem("space.nodes", 0, "1 or more")]), "bad_request"),
     (ImpossibleSetting("proxy.resolution", 4, "8 or more"), "bad_request"),
     (DataError("digits", "is not there"), "bad_request"),
     (UnknownTrainer("x", ["cell"]), "bad_request"),
