@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,14 +110,15 @@ def subset(train: Labels, ratio: float, seed: int) -> Labels:
 
 
 def _statistics(pixels: Pixels) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Counts the 256 values, so that the sums are exact and the same on every machine."""
-    values = np.arange(256)
+    """Sums whole numbers, so that the result is exact and the same on every machine."""
     means, deviations = [], []
     for channel in range(pixels.shape[1]):
-        counts = np.bincount(pixels[:, channel].reshape(-1), minlength=256)
-        total, first, second = int(counts.sum()), int(counts @ values), int(counts @ values**2)
-        means.append(first / total / 255)
-        deviations.append(float(np.sqrt(max(total * second - first * first, 0) / total**2)) / 255 or 1.0)
+        values = pixels[:, channel]
+        first = int(values.sum(dtype=np.int64))
+        second = int(np.square(values, dtype=np.uint16).sum(dtype=np.int64))
+        variance = (values.size * second - first * first) / values.size**2
+        means.append(first / values.size / 255)
+        deviations.append(math.sqrt(variance) / 255 or 1.0)
     return tuple(means), tuple(deviations)
 
 
