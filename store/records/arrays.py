@@ -29,7 +29,7 @@ def unpack(data: bytes) -> Any:
 def _encode(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         plain = np.ascontiguousarray(value)
-        return {_MARK: plain.dtype.str, "shape": list(plain.shape), "data": plain.tobytes()}
+        return {_MARK: plain.dtype.str, "shape": list(value.shape), "data": plain.tobytes()}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):

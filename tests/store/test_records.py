@@ -1,0 +1,111 @@
+"""Records: what names a thing must not change by accident."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from pydantic import ValidationError
+
+from store.errors import NotCanonical
+from store.records.arrays import pack, unpack
+from store.records.base import canonical, digest
+from store.records.candidates import Candidate, DataSpec, Named
+from store.records.requests import Evaluate, Measure, Train
+from store.records.spec import SearchSpec
+from tests.store.builders import candidate
+
+keys = st.text(st.characters(codec="utf-8"), max_size=6)
+plain = st.recursive(
+    st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | keys,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def shuffled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: shuffled(value[key]) for key in reversed(value)}
+    return tuple(map(shuffled, value)) if isinstance(value, list) else value
+
+
+def test_the_identity_of_a_candidate_and_its_requests_never_changes() -> None:
+    """These names lie in every store that was ever written; a change here loses all of their results."""
+    named = {
+        "6724ae1e8775d5f35cc2ec12b0934bbce3275b2bd8b67c7626782dac8c37326e": candidate().id,
+        "901f7f2fdcbfd1c3138b7f7a23c51956ce8d73838b05ade14b205af5cbf33cfb": Train(candidate=candidate(), epochs=20).key,
+        "b27c53331a62ddf574c274abbe3622f8ded9618c89038c02f3af3c727331e6d6": Evaluate(
+            candidate=candidate(), checkpoint="0" * 64
+        ).key,
+        "6a6bad402fd40523db823da365d8a9652a1de9d23ecc7260881d7c3b280b333f": Measure(candidate=candidate()).key,
+        "3ed058d64c573bfaab942c8152cce96c4100513c4ee73b3d965e3f3b883b5999": digest(
+            {"b": [1, 2.5, True, b"x"], "a": {"z": "é", "y": None}}
+        ),
+    }
+    assert list(named) == list(named.values())
+
+
+@given(plain)
+def test_a_digest_does_not_depend_on_the_order_of_keys_or_the_kind_of_sequence(value: Any) -> None:
+    assert digest(value) == digest(shuffled(value))
+    assert msgpack.unpackb(canonical(value), raw=False) == value
+
+
+def test_an_optional_field_that_a_later_version_adds_changes_no_name() -> None:
+    class Later(Candidate):
+        teacher: str | None = None
+
+    assert Later.model_validate(candidate().model_dump()).id == candidate().id
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), [1, {"x": -float("inf")}], 2**64, {1, 2}, {1: "a", "b": 2}, object()]
+)
+def test_what_has_no_canonical_form_is_refused(value: Any) -> None:
+    with pytest.raises(NotCanonical, match="cannot be stored"):
+        canonical(value)
+
+
+def test_a_candidate_comes_back_from_its_bytes_with_the_same_name() -> None:
+    again = Candidate.model_validate(msgpack.unpackb(canonical(candidate()), raw=False))
+    assert again == candidate()
+    assert again.id == candidate().id
+
+
+@given(hnp.arrays(st.sampled_from(["float32", "int64", "uint8", "bool"]), hnp.array_shapes(min_dims=0, min_side=0)))
+def test_arrays_come_back_among_plain_values(array: np.ndarray[Any, Any]) -> None:
+    found = unpack(pack({"a": [array, 1], "b": "text"}))
+    assert found["a"][1:] == [1]
+    assert found["b"] == "text"
+    assert found["a"][0].tobytes() == array.tobytes()
+    assert (found["a"][0].dtype, found["a"][0].shape) == (array.dtype, array.shape)
+
+
+def test_a_spec_refuses_unknown_keys_and_a_record_passes_over_them() -> None:
+    spec = {"name": "s", "strategy": {"name": "random"}, "space": {"name": "cell"}, "data": {"name": "digits"}}
+    assert SearchSpec.model_validate(spec).strategy == Named(name="random")
+    with pytest.raises(ValidationError, match="budget"):
+        SearchSpec.model_validate(spec | {"budget": 3})
+    assert Candidate.model_validate(candidate().model_dump() | {"later": 1}) == candidate()
+
+
+def test_a_search_keeps_its_name_when_totals_resources_or_paths_change() -> None:
+    def name(fingerprint: str = "f", **changes: Any) -> str:
+        fields: dict[str, Any] = {
+            "name": "s",
+            "strategy": Named(name="random", options={"trials": 10, "epochs": 2}),
+            "space": Named(name="cell"),
+            "data": DataSpec(name="npz", path="/a"),
+        }
+        return SearchSpec.model_validate(fields | changes).identity(frozenset({"trials"}), fingerprint)
+
+    assert name() == name(strategy=Named(name="random", options={"trials": 20, "epochs": 2}))
+    assert name() == name(data=DataSpec(name="npz", path="/b"), resources={"workers": 8})
+    assert name() == name(faults=({"kind": "exit"},))
+    others = [name(seed=1), name(fingerprint="g"), name(strategy=Named(name="random", options={"trials": 10}))]
+    assert len({name(), *others}) == 4
