@@ -134,8 +134,10 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """Ends the process at once. What it was writing is either complete or not there."""
-        with suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGKILL)
+        if self._process.returncode is None:
+            # Not `Process.send_signal`: it reaps a process that has just ended, and then its status is lost.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
     async def end(self, seconds: float) -> str:
         """Sees the process out: asks, waits, kills. Returns how it ended, in words."""

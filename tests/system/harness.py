@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,25 @@ def checkpoints(store: Path) -> dict[str, str]:
     """The final checkpoint of every training that succeeded, by job."""
     found = [event for event in events(store) if isinstance(event, JobSucceeded)]
     return {event.job: event.outcome.checkpoint for event in found if isinstance(event.outcome, Trained)}
+
+
+def wait_for(process: subprocess.Popen[str], store: Path, happened: Callable[[list[AnyEvent]], bool]) -> None:
+    """Lets a run go on until its journal shows that something has happened."""
+    until = time.monotonic() + LIMIT_SECONDS
+    while not ((store / "journal.sqlite").exists() and happened(events(store))):
+        assert time.monotonic() < until, "it never happened"
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+        out, err = process.communicate()
+        raise AssertionError(f"the run ended first, exit {process.returncode}\n{out}\n{err}")
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """Kills a run and closes its pipes."""
+    process.kill()
+    process.communicate()
 
 
 def result(store: Path) -> dict[str, Any]:

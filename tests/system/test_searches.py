@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from store.records.events import JobStarted, JobStopped, JobSucceeded, SearchInterrupted
+from store.records.events import AnyEvent, JobStarted, JobStopped, JobSucceeded, SearchInterrupted
 from tests.system import harness
 
 
@@ -90,38 +89,34 @@ def test_a_signal_stops_workers_at_a_checkpoint_and_nothing_is_lost(
     spec = harness.econas(tmp_path, cycles=1, epoch_seconds=2.0)
     store = tmp_path / "store"
     process = harness.start(spec, store)
-    assert process.stderr is not None
-    process.stderr.readline()
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(1.5)
+    harness.wait_for(process, store, lambda seen: sum(isinstance(event, JobStarted) for event in seen) == 2)
     process.send_signal(number)
     ended = harness.finish(process, expected=status)
     assert ended["status"] == "interrupted"
     seen = harness.events(store)
     assert any(isinstance(event, SearchInterrupted) for event in seen)
-    stopped = [event for event in seen if isinstance(event, JobStopped)]
+    stopped = {event.job for event in seen if isinstance(event, JobStopped)}
     assert len(stopped) == 2
     harness.assert_none_left(store)
     again = harness.start(spec, store)
-    assert again.stderr is not None
-    with pytest.raises(subprocess.TimeoutExpired):
-        again.wait(2.5)
-    again.kill()
-    again.communicate()
-    resumed = [e for e in harness.events(store) if isinstance(e, JobStarted) and e.attempt == 2]
-    assert {event.job for event in resumed} >= {event.job for event in stopped}
-    assert all(event.checkpoint is not None for event in resumed if event.job in {e.job for e in stopped})
+    harness.wait_for(again, store, lambda seen: len(second_attempts(seen)) == 2)
+    harness.kill(again)
+    resumed = second_attempts(harness.events(store))
+    assert {event.job for event in resumed} == stopped
+    assert all(event.checkpoint is not None and event.step > 0 for event in resumed)
+
+
+def second_attempts(seen: list[AnyEvent]) -> list[JobStarted]:
+    return [event for event in seen if isinstance(event, JobStarted) and event.attempt == 2]
 
 
 def test_a_second_daemon_on_the_store_is_refused_and_told_the_first_ones_pid(tmp_path: Path) -> None:
     spec = harness.econas(tmp_path, epoch_seconds=1.0)
     first = harness.start(spec, tmp_path / "store")
-    assert first.stderr is not None
-    first.stderr.readline()
+    harness.wait_for(first, tmp_path / "store", lambda seen: any(isinstance(event, JobStarted) for event in seen))
     said = harness.coldframe("run", str(spec), "--store", str(tmp_path / "store"), expected=2)
     assert str(first.pid) in said
-    first.kill()
-    first.communicate()
+    harness.kill(first)
     harness.assert_none_left(tmp_path / "store")
 
 
