@@ -195,6 +195,12 @@ def test_a_corrupt_checkpoint_is_set_aside_and_the_one_before_it_used() -> None:
     assert made.jobs[long.key].failures == 0
 
 
+def test_something_corrupt_that_is_no_checkpoint_is_not_tried_for_ever() -> None:
+    request = train(1)
+    made = running(request, retries=0)
+    assert "job_failed" in kinds(made.report("w0", failed(request, 1, "corrupt_checkpoint"), 0.1))
+
+
 def test_a_full_disk_stops_dispatch_until_there_is_room_and_counts_against_nobody() -> None:
     request = train(1)
     made = running(request)

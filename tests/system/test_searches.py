@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from store.records.events import AnyEvent, JobStarted, JobStopped, JobSucceeded, SearchInterrupted
+from store.records.events import AnyEvent, CheckpointSaved, JobStarted, JobStopped, JobSucceeded, SearchInterrupted
 from tests.system import harness
 
 
@@ -86,10 +86,10 @@ def test_a_total_cannot_be_lowered(finished: tuple[Path, dict[str, object]]) -> 
 def test_a_signal_stops_workers_at_a_checkpoint_and_nothing_is_lost(
     tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
-    spec = harness.econas(tmp_path, cycles=1, epoch_seconds=2.0)
+    spec = harness.econas(tmp_path, cycles=1, epoch_seconds=4.0, checkpoint_seconds=0.5)
     store = tmp_path / "store"
     process = harness.start(spec, store)
-    harness.wait_for(process, store, lambda seen: sum(isinstance(event, JobStarted) for event in seen) == 2)
+    harness.wait_for(process, store, lambda seen: len({e.job for e in seen if isinstance(e, CheckpointSaved)}) == 2)
     process.send_signal(number)
     ended = harness.finish(process, expected=status)
     assert ended["status"] == "interrupted"
