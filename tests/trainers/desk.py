@@ -11,7 +11,7 @@ import numpy as np
 from store.checkpoints import CheckpointStore
 from store.records.candidates import Candidate, Data, Named, Proxy, Recipe
 from store.records.framing import Decoder, encode
-from store.records.messages import REPORT, AnyReport, Assign, JobSettings, Saved
+from store.records.messages import REPORT, AnyReport, Assign, JobSettings, Saved, Stop
 from store.records.requests import AnyRequest
 from strategies.spaces import registry as spaces
 from trainers.cell import CellTrainer
@@ -36,12 +36,13 @@ class Desk:
         self.checkpoints.close()
 
     def do(self, request: AnyRequest, *, resume: str | None = None, attempt: int = 1, **settings: Any) -> Any:
-        """Returns a request's outcome; `reports` has what was sent meanwhile."""
+        """Returns a request's outcome; `stop` asks it to stop meanwhile, `reports` has what it sent."""
         assign = Assign(
             job=request.key, attempt=attempt, request=request, resume=resume, settings=JobSettings(**settings)
         )
         ours, theirs = socket.socketpair()
         with ours, theirs:
+            self.stop = lambda: ours.sendall(encode(Stop(job=assign.job, attempt=attempt)))
             ours.sendall(encode(assign))
             channel = Channel(theirs)
             inbox = Inbox(channel)

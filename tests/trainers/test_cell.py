@@ -18,7 +18,10 @@ from store.records.outcomes import Trained
 from store.records.requests import Evaluate, Measure, Train
 from tests.trainers.desk import Desk, candidate
 from tests.trainers.harness import Daemon, assign
+from trainers import cell, step
 from trainers.errors import BadRequest, CheckpointMismatch, DataError, Diverged, ImpossibleSetting
+from trainers.job import Stopping
+from trainers.step import Sums
 
 
 @pytest.fixture
@@ -95,6 +98,24 @@ def test_a_checkpoint_at_every_step_changes_nothing_and_each_of_them_can_be_gone
     assert [saved.metrics for saved in every if saved.step == 0] == list(plain.history)
     for saved in every:
         assert desk.do(request, resume=saved.checkpoint, checkpoint_seconds=1e9) == plain
+
+
+def test_a_stop_while_it_validates_is_heeded_and_no_step_is_made_twice(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = Train(candidate=candidate(), epochs=2)
+    plain = desk.do(request)
+
+    def stopped(*given: Any) -> Sums:
+        desk.stop()
+        return step.evaluate(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cell, "evaluate", stopped)
+        with pytest.raises(Stopping):
+            desk.do(request)
+    assert [(saved.epoch, saved.step) for saved in desk.saved] == [(0, 5)]
+    assert desk.do(request, resume=desk.saved[0].checkpoint) == plain
 
 
 def test_asked_for_epochs_that_are_done_it_answers_from_the_checkpoint(desk: Desk) -> None:
