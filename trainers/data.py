@@ -166,9 +166,9 @@ class DeviceData:
 
     def _normalisation(self, split: Split) -> tuple[Tensor, Tensor]:
         """Scale and shift, (1, C, 1, 1), that take bytes to zero mean and unit deviation."""
-        mean, std = np.asarray(split.mean), np.asarray(split.std)
-        scale, shift = 1 / (255 * std), -mean / std
-        return tuple(torch.tensor(v, dtype=torch.float32, device=self.device).view(1, -1, 1, 1) for v in (scale, shift))  # type: ignore[return-value]
+        mean, std = (torch.tensor(each, dtype=torch.float64).view(1, -1, 1, 1) for each in (split.mean, split.std))
+        scale, shift = (1 / (255 * std)).float(), (-mean / std).float()
+        return scale.to(self.device), shift.to(self.device)
 
     def _tables(self, native: int) -> tuple[Tensor, Tensor]:
         """Rows as (offset, r, H); columns as (offset, W, r), a second time mirrored."""
