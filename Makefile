@@ -1,0 +1,63 @@
+# make demo   installs, runs a small EcoNAS search, and writes demo/report/; run it again to go on where it was left
+# make test   everything that CI checks, without system packages; `make test-system` needs strace and tmux
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-system lint bench clean
+
+# The first of these that is there and is 3.11 or 3.12; another one: make demo PYTHON=/usr/bin/python3.12
+CANDIDATES := python3.12 python3.11 python3
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
+PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(SUPPORTED)' 2>/dev/null && { command -v $$p; break; }; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check install -qq --constraint constraints.txt
+PACKAGES := orchestrator strategies store trainers
+INSTALLED := $(VENV)/.installed
+TESTABLE := $(VENV)/.installed-test
+OPTUNA := bench-out/optuna
+
+help:
+	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
+
+# Without build isolation, so that the build uses the pinned hatchling and fetches nothing else.
+$(INSTALLED): pyproject.toml constraints.txt
+	@[[ -n "$(PYTHON)" ]] || { echo "coldframe needs Python 3.11 or 3.12: none of $(CANDIDATES) is; see PYTHON= in the Makefile"; exit 2; }
+	@[[ -x $(BIN)/python ]] || { echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing coldframe and what it needs into $(VENV) (PyTorch is large: a minute or more the first time)"
+	@$(PIP) hatchling editables
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(TESTABLE): $(INSTALLED)
+	@echo "installing what the checks need"
+	@$(PIP) --no-build-isolation --editable '.[test]'
+	@touch $@
+
+demo: $(INSTALLED)
+	@$(BIN)/coldframe run examples/econas-digits.toml --store demo/store --report demo/report
+
+lint: $(TESTABLE)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/pytest -m "not system"
+
+test-system: $(TESTABLE)
+	$(BIN)/pytest -m system
+
+bench: $(TESTABLE)
+	@[[ -x $(OPTUNA)/bin/python ]] || $(BIN)/python -m venv $(OPTUNA)
+	@$(OPTUNA)/bin/pip --disable-pip-version-check install -qq --constraint constraints.txt optuna
+	$(BIN)/python benchmarks/orchestration.py --optuna $(OPTUNA)/bin/python
+	$(BIN)/python benchmarks/checkpoints.py
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/recovery.py
+
+clean:
+	rm -rf demo bench-out dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
