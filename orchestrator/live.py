@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from orchestrator import wording
 from orchestrator.observer import Observer
 from orchestrator.plain import Plain
-from orchestrator.watch import Doing, Watch
+from orchestrator.watch import Watch
 from store.records.events import AnyEvent
 from store.records.messages import Progress
 
@@ -81,7 +81,7 @@ class Live:
 
         with self._lock:
             parts = [_title(self._watch, clocks.monotonic() - self._started), _bar(self._watch), _best(self._watch)]
-            parts += [_workers(self._watch.workers()), _counts(self._watch)]
+            parts += [_workers(self._watch), _counts(self._watch)]
             parts += [_waiting(self._watch.reason)] if self._watch.reason else []
             parts += _lines(self._watch)
         return Group(*parts)
@@ -122,14 +122,16 @@ def _best(watch: Watch) -> RenderableType:
     return Text.assemble("best so far: ", (wording.accuracy(best["accuracy"]), "bold green"), f" {where}")
 
 
-def _workers(doing: list[Doing]) -> RenderableType:
+def _workers(watch: Watch) -> RenderableType:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2), header_style="dim")
     for heading in ("worker", "device", "doing", "epoch", "", "images/s"):
         table.add_column(heading, justify="right" if heading in {"epoch", "images/s"} else "left")
-    for item in doing:
+    for worker, note in watch.getting_ready().items():
+        table.add_row(worker, "", note)
+    for item in watch.workers():
         goal = item.job.epochs
         rate = item.message.images_per_second if item.message else None
         bar = ProgressBar(total=goal or None, completed=item.epoch, width=20, pulse=not goal)

@@ -95,13 +95,25 @@ class Watch:
         return self._costs
 
     def workers(self) -> list[Doing]:
-        """What each busy worker is at, in the order of the workers' names."""
-        found = []
+        """What each busy worker is at, in the order of the workers' names.
+
+        A quick worker has a second job waiting; the one shown is the one that it was given first.
+        """
+        found: dict[str, Doing] = {}
         for job, attempt in self.history.open_attempts():
             beat = self._beats.get(attempt.worker)
             ours = beat is not None and (beat.job, beat.attempt) == (job.id, attempt.number)
-            found.append(Doing(attempt.worker, attempt.device, job, attempt, beat if ours else None))
-        return sorted(found, key=lambda doing: doing.worker)
+            found.setdefault(
+                attempt.worker, Doing(attempt.worker, attempt.device, job, attempt, beat if ours else None)
+            )
+        return [found[worker] for worker in sorted(found)]
+
+    def getting_ready(self) -> dict[str, str]:
+        """What each worker without a job says of itself, e.g. `importing the trainer cell`."""
+        busy = {attempt.worker for _, attempt in self.history.open_attempts()}
+        return {
+            worker: beat.note for worker, beat in sorted(self._beats.items()) if not beat.job and worker not in busy
+        }
 
     def remaining(self) -> float | None:
         """Seconds still to go at the pace so far; None while there is no pace to go by.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from orchestrator.views.entries import Attempt, AttemptEnd, JobView
@@ -52,10 +53,19 @@ def timelines(history: History, search: str) -> tuple[list[WorkerTimeline], list
                 worker = workers.setdefault(attempt.worker, WorkerTimeline(attempt.worker, attempt.device))
                 worker.segments.append(_segment(job, attempt, runs))
     for worker in workers.values():
-        worker.segments.sort(key=lambda segment: segment.start)
+        worker.segments[:] = _one_after_another(worker.segments)
     return sorted(workers.values(), key=lambda worker: _natural(worker.worker)), [
         _running(s, runs) for s, _ in runs[1:]
     ]
+
+
+def _one_after_another(segments: list[Segment]) -> Iterator[Segment]:
+    """Orders a worker's segments; one that was handed over early begins when the worker was free for it."""
+    free = 0.0
+    for segment in sorted(segments, key=lambda segment: (segment.start, segment.end)):
+        start = min(max(segment.start, free), segment.end)
+        yield replace(segment, start=start)
+        free = max(free, segment.end)
 
 
 def _segment(job: JobView, attempt: Attempt, runs: list[tuple[float, float]]) -> Segment:

@@ -122,6 +122,21 @@ def test_a_heartbeat_of_an_older_attempt_is_not_shown() -> None:
     assert [doing.epoch for doing in watch.workers()] == [3.5]
 
 
+def test_a_worker_without_a_job_says_what_it_is_getting_ready_for() -> None:
+    watch, teller = Watch(Clock()), running()
+    play(teller, watch)
+    watch.progress("worker-2", "", Progress(job="", attempt=0, note="importing the trainer cell"))
+    assert watch.getting_ready() == {"worker-2": "importing the trainer cell"}
+    assert "importing the trainer cell" in shown(watch)
+
+
+def test_of_a_worker_that_was_handed_a_second_job_the_first_is_shown() -> None:
+    watch, teller = Watch(Clock()), running()
+    teller.start(teller.ask(7, 2))
+    play(teller, watch)
+    assert [doing.job.epochs for doing in watch.workers()] == [4]
+
+
 def test_what_was_recalled_counts_for_the_best_but_not_for_the_pace() -> None:
     clock = Clock()
     watch, teller = Watch(clock), running()

@@ -229,6 +229,21 @@ def test_workers_stand_in_the_order_of_their_numbers() -> None:
     assert [worker.worker for worker in workers] == ["worker-1", "worker-9", "worker-10"]
 
 
+def test_a_job_that_was_handed_over_early_begins_when_its_worker_was_free() -> None:
+    teller = Teller()
+    teller.open()
+    first, second = teller.ask(1, 1), teller.ask(2, 1)
+    teller.start(first)
+    teller.start(second)
+    teller.save(first, 1, 1, seconds=2.0)
+    teller.succeed(first, 1, 1)
+    teller.save(second, 2, 1, seconds=1.0)
+    teller.succeed(second, 2, 1)
+    ((worker,), _) = timelines(teller.history, teller.search)
+    assert [(segment.start, segment.end) for segment in worker.segments] == [(0.0, 2.0), (2.0, 3.0)]
+    assert worker.busy == pytest.approx(3.0)
+
+
 def test_an_extended_search_is_not_finished_any_more() -> None:
     teller = small_search()
     raised = spec("digits <&> cells").model_copy(update={"strategy": Named(name="random", options={"samples": 9})})
