@@ -7,7 +7,6 @@ manifest that nothing names; `store.gc` removes them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -127,7 +126,7 @@ class CheckpointStore:
             seen.add(block.blob)
             named = tensors.setdefault(block.role, {}).setdefault(block.block, {})
             for name, shape, offset in zip(block.names, block.shapes, block.offsets, strict=True):
-                named[name] = data[offset : offset + math.prod(shape)].reshape(shape)
+                named[name] = np.ndarray(shape, data.dtype, data, offset * data.itemsize)
         return Loaded(manifest, tensors)
 
     def manifest(self, digest: str) -> CheckpointManifest:
