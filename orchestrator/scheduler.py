@@ -91,7 +91,7 @@ class Scheduler:
         self._emit(WorkerEnded(worker=worker, pid=slot.pid, cause=message))
         for number, name in enumerate(tuple(slot.jobs)):
             job = self._release(slot, name)
-            if number == 0:
+            if number == 0 and not slot.leaving:
                 self._attempt_failed(job, reason, message)
             else:
                 self._attempt_failed(job, reason, "its worker ended before it began", counted=False)

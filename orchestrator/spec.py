@@ -69,8 +69,9 @@ def plan(raw: dict[str, Any], file: str) -> Plan:
     data = _caught(problems, "data", lambda: identity(spec.data)) if spec is not None else None
     if problems or spec is None or options is None or space is None or trainer is None or data is None:
         raise SpecError(file, problems)
-    # Defaults are written out, so that leaving an option out and giving its default are the same candidate.
-    filled = spec.model_copy(update={"space": space.spec, "trainer": trainer})
+    # Defaults are written out, so that leaving an option out and giving its default are the same.
+    strategy = Named(name=spec.strategy.name, options=options.model_dump(exclude_none=True))
+    filled = spec.model_copy(update={"space": space.spec, "trainer": trainer, "strategy": strategy})
     _caught(problems, "strategy", lambda: strategies.registry.create(filled))
     if problems:
         raise SpecError(file, problems)

@@ -51,6 +51,14 @@ def test_writing_a_default_out_is_the_same_search(tmp_path: Path) -> None:
     assert one.id == other.id
 
 
+def test_writing_a_strategys_default_out_is_the_same_search(tmp_path: Path) -> None:
+    econas = GOOD.replace('"random"\ncandidates = 3\nepochs = 2', '"econas"\npreset = "released"')
+    one = load(write(tmp_path, econas))
+    other = load(write(tmp_path, econas.replace('"released"', '"released"\ninitial = 16\nchildren = 16')))
+    assert one.id == other.id
+    assert one.spec.strategy == other.spec.strategy
+
+
 def test_totals_and_resources_do_not_make_another_search_but_a_seed_does(tmp_path: Path) -> None:
     one = load(write(tmp_path, GOOD))
     more = load(write(tmp_path, GOOD.replace("candidates = 3", "candidates = 30") + "[resources]\nworkers = 7\n"))
