@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,6 +17,7 @@ from trainers.networks.batch_last import BatchLast
 from trainers.networks.forms import Plain
 from trainers.networks.initial import initialise
 from trainers.networks.network import build
+from trainers.networks.tape import Tape
 
 
 @st.composite
@@ -104,17 +108,26 @@ def test_each_operation_computes_the_same_at_every_size(name, stride, size):
     operation = operations.create(name, 4, stride).double()
     initialise(operation, 0)
     images = torch.randn(3, 4, size, size, dtype=torch.float64)
-    results, gradients = [], []
-    for form in (Plain(), BatchLast()):
-        inner = form.enter(images).detach().requires_grad_()
-        result = operation(inner, form)
-        back = result if isinstance(form, Plain) else result.permute(3, 0, 1, 2)
-        back.square().sum().backward()
-        results.append(back.detach())
-        gradient = inner.grad
-        gradients.append(gradient if isinstance(form, Plain) else gradient.permute(3, 0, 1, 2))
-    torch.testing.assert_close(results[1], results[0])
-    torch.testing.assert_close(gradients[1], gradients[0])
+    plain = images.clone().requires_grad_()
+    expected = operation(plain, Plain())
+    expected.square().sum().backward()
+    found, gradient = on_a_tape(operation, images)
+    torch.testing.assert_close(found, expected.detach())
+    torch.testing.assert_close(gradient, plain.grad)
+
+
+def on_a_tape(operation, images):
+    """Returns the fast form's result y, and the gradient of the sum of y squared by the images."""
+    tape, captured = Tape(), []
+    form = BatchLast(tape)
+    with torch.no_grad():
+        x = form.enter(images)
+        tape.record(x, lambda tape, gradient, owned: captured.append(gradient.permute(3, 0, 1, 2)))
+        y = operation(x, form)
+        result = y.permute(3, 0, 1, 2).clone()
+        tape.give(y, 2 * y)
+        tape.backward()
+    return result, captured[0]
 
 
 def test_networks_first_run_in_inference_mode_can_be_trained():
@@ -131,3 +144,36 @@ def test_training_is_the_same_bit_for_bit_when_repeated():
     first = outcome(PUBLISHED["AmoebaNet"], "batch_last", images, dtype=torch.float32)
     second = outcome(PUBLISHED["AmoebaNet"], "batch_last", images, dtype=torch.float32)
     assert all(torch.equal(first[2][name], gradient) for name, gradient in second[2].items())
+
+
+def test_gradients_in_evaluation_mode_are_those_of_the_plain_form():
+    gradients = []
+    for form in ("plain", "batch_last"):
+        network = build(PUBLISHED["NASNet"], channels=4, cells=3, classes=5, seed=1, form=form).double().eval()
+        network(torch.ones(2, 3, 8, 8, dtype=torch.float64)).logits.square().sum().backward()
+        gradients.append({name: parameter.grad for name, parameter in network.named_parameters()})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, msg=name)
+
+
+def test_a_second_backward_pass_is_refused():
+    network = build(PUBLISHED["DARTS_V1"], channels=4, cells=3, classes=5, seed=1)
+    loss = network(torch.randn(4, 3, 8, 8)).logits.sum()
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="second backward pass"):
+        loss.backward()
+
+
+def test_a_forward_pass_leaves_nothing_behind():
+    """Guards against a cycle between the tape and autograd's graph, which would hold a batch's activations."""
+    network = build(PUBLISHED["DARTS_V1"], channels=4, cells=3, classes=5, seed=1)
+    gc.collect()
+    gc.disable()
+    try:
+        result = network(torch.randn(4, 3, 8, 8)).logits
+        tape = weakref.ref(result.grad_fn.next_functions[1][0].tape)
+        assert tape() is not None
+        del result
+        assert tape() is None
+    finally:
+        gc.enable()

@@ -9,97 +9,191 @@ or a loop over long contiguous rows, whatever the size of the images:
   kernel acts on the pixels with (H W, N) (see `toeplitz`);
 - batch normalisation: group normalisation of one sample with one channel in each group, which is the same sum;
 - pooling: the usual kernels for channels-last tensors, which see N channels.
+
+Gradients are computed on a tape (see `tape`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainers.networks.forms import BatchNorm, Pair
-from trainers.networks.toeplitz import averaging, depthwise
+from trainers.networks import normalisation, pooling
+from trainers.networks.forms import BatchNorm, Form, Pair
+from trainers.networks.normalisation import Statistics
+from trainers.networks.tape import Tape, multiply_into, recorded
+from trainers.networks.toeplitz import depthwise
 
-_LARGEST_AVERAGED = 64
-"""Pixels of the largest image that is average-pooled by a matrix product."""
+_aten = torch.ops.aten
 
 
 class BatchLast:
-    """See the module's description and `Form`."""
+    """See the module's description and `Form`.
+
+    Args:
+        tape: where operations are recorded, if gradients are wanted.
+    """
+
+    def __init__(self, tape: Tape | None = None) -> None:
+        self._tape = tape
+        self._statistics = Statistics()
+
+    def run(self, compute: Callable[[Form], Sequence[Tensor]], parameters: Sequence[Tensor]) -> Sequence[Tensor]:
+        """See `Form`."""
+
+        def on(tape: Tape | None) -> Sequence[Tensor]:
+            form = BatchLast(tape)
+            results = compute(form)
+            form._statistics.update()
+            return results
+
+        if torch.is_grad_enabled():
+            return recorded(on, parameters)
+        return on(None)
 
     def enter(self, images: Tensor) -> Tensor:
         """See `Form`."""
         return images.permute(1, 2, 3, 0).contiguous()
 
+    def add(self, first: Tensor, second: Tensor) -> Tensor:
+        """See `Form`."""
+        tape, result = self._tape, first + second
+        if tape is not None:
+
+            def backward(tape: Tape, gradient: Tensor, owned: bool) -> None:
+                tape.give(first, gradient, owned=False)
+                tape.give(second, gradient, owned=False)
+
+            tape.record(result, backward)
+        return result
+
     def relu(self, x: Tensor) -> Tensor:
         """See `Form`."""
-        return functional.relu(x)
+        return self._record_relu(x, functional.relu(x))
 
     def relu_(self, x: Tensor) -> Tensor:
         """See `Form`."""
-        return functional.relu_(x)
+        return self._record_relu(x, functional.relu_(x))
+
+    def _record_relu(self, x: Tensor, result: Tensor) -> Tensor:
+        tape = self._tape
+        if tape is not None:
+
+            def backward(tape: Tape, gradient: Tensor, owned: bool) -> None:
+                tape.give(x, _through_relu(gradient, result, owned))
+
+            tape.record(result, backward)
+        return result
 
     def concat(self, parts: Sequence[Tensor]) -> Tensor:
         """See `Form`."""
-        return torch.cat(list(parts))
+        tape, result = self._tape, torch.cat(list(parts))
+        if tape is not None:
+
+            def backward(tape: Tape, gradient: Tensor, owned: bool) -> None:
+                for part, piece in _pieces(parts, gradient):
+                    tape.give(part, piece, owned=owned)
+
+            tape.record(result, backward)
+        return result
 
     def concat_relu(self, parts: Sequence[Tensor]) -> Tensor:
         """See `Form`."""
-        return functional.relu_(self.concat(parts))
+        tape = self._tape
+        channels = sum(part.shape[0] for part in parts)
+        result = parts[0].new_empty((channels, *parts[0].shape[1:]))
+        for part, piece in _pieces(parts, result):
+            torch.clamp_min(part, 0, out=piece)
+        if tape is not None:
+
+            def backward(tape: Tape, gradient: Tensor, owned: bool) -> None:
+                for (part, piece), (_, rectified) in zip(_pieces(parts, gradient), _pieces(parts, result), strict=True):
+                    tape.give(part, _through_relu(piece, rectified, owned))
+
+            tape.record(result, backward)
+        return result
 
     def depthwise(self, x: Tensor, weight: Tensor, *, stride: int, dilation: int) -> Tensor:
         """See `Form`."""
-        return depthwise(x, weight, stride=stride, dilation=dilation)
+        return depthwise(x, weight, stride, dilation, self._tape)
 
     def pointwise(self, x: Tensor, weight: Tensor) -> Tensor:
         """See `Form`."""
-        return (weight.flatten(1) @ x.flatten(1)).view(-1, *x.shape[1:])
+        tape, matrix, flat = self._tape, weight.flatten(1), x.flatten(1)
+        result = torch.mm(matrix, flat).view(-1, *x.shape[1:])
+        if tape is not None:
+
+            def backward(tape: Tape, gradient: Tensor, owned: bool) -> None:
+                incoming = gradient.view(gradient.shape[0], -1)
+                tape.give_parameter(weight, torch.mm(incoming, flat.t()))
+                if tape.wants(x):
+                    multiply_into(tape, x, matrix.t(), incoming)
+
+            tape.record(result, backward)
+        return result
 
     def convolve(self, x: Tensor, weight: Tensor, *, stride: Pair = (1, 1), padding: Pair = (0, 0)) -> Tensor:
         """See `Form`. Dense kernels are best left to the library, whose layout the tensor is brought into and back."""
-        images = x.permute(3, 0, 1, 2).contiguous(memory_format=torch.channels_last)
-        return functional.conv2d(images, weight, None, stride, padding).permute(1, 2, 3, 0).contiguous()
+        tape, images = self._tape, _to_images(x)
+        result = _from_images(functional.conv2d(images, weight, None, stride, padding))
+        if tape is not None:
+
+            def backward(tape: Tape, gradient: Tensor, owned: bool) -> None:
+                of_x, of_weight, _ = _aten.convolution_backward(
+                    _to_images(gradient),
+                    images,
+                    weight,
+                    None,
+                    stride,
+                    padding,
+                    (1, 1),
+                    False,
+                    (0, 0),
+                    1,
+                    (tape.wants(x), True, False),
+                )
+                tape.give_parameter(weight, of_weight)
+                if of_x is not None:
+                    tape.give(x, _from_images(of_x))
+
+            tape.record(result, backward)
+        return result
 
     def max_pool(self, x: Tensor, *, kernel: int, stride: int) -> Tensor:
         """See `Form`."""
-        return _from_pool(functional.max_pool2d(_for_pool(x), kernel, stride, kernel // 2))
+        return pooling.maximum(x, kernel, stride, self._tape)
 
     def average_pool(self, x: Tensor, *, kernel: int, stride: int, padding: int) -> Tensor:
         """See `Form`."""
-        channels, height, width, batch = x.shape
-        if height * width > _LARGEST_AVERAGED:
-            pooled = functional.avg_pool2d(_for_pool(x), kernel, stride, padding, count_include_pad=False)
-            return _from_pool(pooled)
-        matrix, size = averaging(height, width, kernel, stride, padding, x.dtype, x.device)
-        pooled = torch.bmm(matrix.expand(channels, -1, -1), x.view(channels, height * width, batch))
-        return pooled.view(channels, *size, batch)
+        return pooling.average(x, kernel, stride, padding, self._tape)
 
     def every_second(self, x: Tensor, *, first: int) -> Tensor:
         """See `Form`."""
-        if first:
-            height, width = x.shape[1:3]
-            x = functional.pad(x[:, 1:, 1:], (0, 0, 0, width % 2, 0, height % 2))
-        return x[:, ::2, ::2].contiguous()
+        tape, (channels, height, width, batch) = self._tape, x.shape
+        source = x[:, first::2, first::2]
+        rows, columns = source.shape[1:3]
+        result = x.new_zeros((channels, -(-height // 2), -(-width // 2), batch))
+        result[:, :rows, :columns] = source
+        if tape is not None:
+
+            def backward(tape: Tape, gradient: Tensor, owned: bool) -> None:
+                present = tape.open(x)
+                target = torch.zeros_like(x) if present is None else present
+                target[:, first::2, first::2] += gradient[:, :rows, :columns]
+                if present is None:
+                    tape.give(x, target)
+
+            tape.record(result, backward)
+        return result
 
     def normalise(self, x: Tensor, norm: BatchNorm) -> Tensor:
         """See `Form`."""
-        channels, length = x.shape[0], x[0].numel()
-        if not norm.training:
-            flat = x.view(1, channels, length)
-            mean, variance = norm.running_mean, norm.running_var
-            return functional.batch_norm(
-                flat, mean, variance, norm.weight, norm.bias, False, 0.0, norm.epsilon
-            ).view_as(x)
-        normal, mean, scale = torch.native_group_norm(
-            x, norm.weight, norm.bias, 1, channels, length, channels, norm.epsilon
-        )
-        with torch.no_grad():
-            variance = scale.square().reciprocal_().sub_(norm.epsilon).mul_(length / max(length - 1, 1))
-            norm.running_mean.lerp_(mean.view(-1), norm.momentum)
-            norm.running_var.lerp_(variance.view(-1), norm.momentum)
-        return normal
+        if norm.training:
+            return normalisation.by_batch(x, norm, self._statistics, self._tape)
+        return normalisation.by_running(x, norm, self._tape)
 
     def zeros(self, x: Tensor, *, channels: int, stride: int) -> Tensor:
         """See `Form`."""
@@ -108,17 +202,42 @@ class BatchLast:
 
     def global_mean(self, x: Tensor) -> Tensor:
         """See `Form`."""
-        return x.mean((1, 2)).t()
+        tape, pixels = self._tape, x.shape[1] * x.shape[2]
+        result = x.mean((1, 2)).t()
+        if tape is not None:
+
+            def backward(tape: Tape, gradient: Tensor, owned: bool) -> None:
+                tape.give(x, (gradient.t() / pixels)[:, None, None].expand_as(x).contiguous())
+
+            tape.record(result, backward)
+        return result
 
     def flatten(self, x: Tensor) -> Tensor:
         """See `Form`."""
-        return x.flatten(0, 2).t()
+        tape, result = self._tape, x.flatten(0, 2).t()
+        if tape is not None:
+            tape.record(result, lambda tape, gradient, owned: tape.give(x, gradient.t().contiguous().view_as(x)))
+        return result
 
 
-def _for_pool(x: Tensor) -> Tensor:
-    """Returns the tensor as C channels-last images of N channels, without copying."""
-    return x.permute(0, 3, 1, 2)
+def _through_relu(gradient: Tensor, result: Tensor, owned: bool) -> Tensor:
+    """Returns the gradient of a ReLU's input, in the memory of its result's if that may be overwritten."""
+    if owned:
+        _aten.threshold_backward.grad_input(gradient, result, 0, grad_input=gradient)
+        return gradient
+    through: Tensor = _aten.threshold_backward(gradient, result, 0)
+    return through
 
 
-def _from_pool(x: Tensor) -> Tensor:
-    return x.permute(0, 2, 3, 1).contiguous()
+def _pieces(parts: Sequence[Tensor], whole: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields each part with its place in the tensor that joins them."""
+    return zip(parts, torch.split(whole, [part.shape[0] for part in parts]), strict=True)
+
+
+def _to_images(x: Tensor) -> Tensor:
+    """Returns the tensor as N channels-last images, copied."""
+    return x.permute(3, 0, 1, 2).contiguous(memory_format=torch.channels_last)
+
+
+def _from_images(x: Tensor) -> Tensor:
+    return x.permute(1, 2, 3, 0).contiguous()

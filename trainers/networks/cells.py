@@ -98,7 +98,7 @@ class Cell(nn.Module):
         for number in range(FIRST_NODE, FIRST_NODE + len(self.nodes)):
             if everything or number in self.live:
                 terms = self._terms(number, states, pools, form)
-                states[number] = State(form, [_sum(terms) if terms else self._nothing(last, form)])
+                states[number] = State(form, [_sum(terms, form) if terms else self._nothing(last, form)])
         return State(form, [states[number].value for number in self.concat])
 
     def _terms(self, number: int, states: dict[int, State], pools: dict[Edge, Tensor], form: Form) -> list[Tensor]:
@@ -124,8 +124,8 @@ class Cell(nn.Module):
         return form.zeros(last.parts[0], channels=self.width, stride=2 if self.reduction else 1)
 
 
-def _sum(terms: list[Tensor]) -> Tensor:
-    return terms[0] if len(terms) == 1 else terms[0] + terms[1]
+def _sum(terms: list[Tensor], form: Form) -> Tensor:
+    return terms[0] if len(terms) == 1 else form.add(terms[0], terms[1])
 
 
 def _live(nodes: Nodes, concat: tuple[int, ...]) -> frozenset[int]:

@@ -7,7 +7,7 @@ compute the same function, up to the rounding of floating-point sums. `Plain` is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -42,8 +42,21 @@ class BatchNorm(nn.Module):
 class Form(Protocol):
     """What a network asks of tensors, whose layout only the form knows."""
 
+    def run(self, compute: Callable[[Form], Sequence[Tensor]], parameters: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Calls `compute` with a form for one batch.
+
+        Args:
+            compute: turns images into tensors (N, features), by the operations below alone.
+            parameters: what it uses and gradients may be wanted of; each is used by one operation.
+        """
+        ...
+
     def enter(self, images: Tensor) -> Tensor:
         """Takes images (N, C, H, W) into the form's layout."""
+        ...
+
+    def add(self, first: Tensor, second: Tensor) -> Tensor:
+        """Adds two tensors."""
         ...
 
     def relu(self, x: Tensor) -> Tensor:
@@ -109,9 +122,17 @@ class Form(Protocol):
 class Plain:
     """The textbook form: one PyTorch call for each operation, tensors (N, C, H, W) in any memory format."""
 
+    def run(self, compute: Callable[[Form], Sequence[Tensor]], parameters: Sequence[Tensor]) -> Sequence[Tensor]:
+        """See `Form`."""
+        return compute(self)
+
     def enter(self, images: Tensor) -> Tensor:
         """See `Form`."""
         return images
+
+    def add(self, first: Tensor, second: Tensor) -> Tensor:
+        """See `Form`."""
+        return first + second
 
     def relu(self, x: Tensor) -> Tensor:
         """See `Form`."""

@@ -42,10 +42,10 @@ class AuxiliaryHead(nn.Module):
         self.linear = Linear(768, classes)
 
     def forward(self, x: Tensor, form: Form) -> Tensor:
-        """Returns logits (N, classes) from a rectified tensor of 8 to 10 pixels a side."""
+        """Returns features (N, 768) from a rectified tensor of 8 to 10 pixels a side; `linear` makes them logits."""
         x = form.relu_(self.reduce(form.average_pool(x, kernel=5, stride=3, padding=0), form))
         x = form.relu_(form.normalise(form.convolve(x, self.spread), self.norm))
-        return cast(Tensor, self.linear(form.flatten(x)))
+        return form.flatten(x)
 
 
 class CellNetwork(nn.Module):
@@ -81,6 +81,7 @@ class CellNetwork(nn.Module):
         self._cells: list[str] = []
         older = last = STEM_MULTIPLIER * channels
         after_reduction = False
+        self.auxiliary: AuxiliaryHead | None = None
         self._auxiliary_after = 2 * cells // 3
         for index in range(cells):
             reduction = index in (cells // 3, 2 * cells // 3)
@@ -97,8 +98,11 @@ class CellNetwork(nn.Module):
             self.add_module(self._cells[-1], cell)
             older, last, after_reduction = last, cell.channels, reduction
             if auxiliary and index == self._auxiliary_after:
-                self.add_module("auxiliary", AuxiliaryHead(last, classes))
+                self.auxiliary = AuxiliaryHead(last, classes)
         self.head = Linear(last, classes)
+        # The form computes up to the linear layers, which are left to autograd.
+        outer = {id(each) for layer in self.modules() if isinstance(layer, Linear) for each in layer.parameters()}
+        self._inner = [parameter for parameter in self.parameters() if id(parameter) not in outer]
 
     def forward(self, images: Tensor, *, everything: bool = False) -> Scores:
         """Classifies images.
@@ -110,15 +114,25 @@ class CellNetwork(nn.Module):
         Raises:
             ImpossibleSetting: if the network trains with the auxiliary head and the images are too small or large.
         """
-        form = self.form
+        if self.training and self.auxiliary is not None:
+            check_auxiliary(images.shape[-1])
+
+        def compute(form: Form) -> list[Tensor]:
+            return self._features(images, form, everything)
+
+        features = self.form.run(compute, self._inner)
+        auxiliary = self.auxiliary.linear(features[1]) if self.auxiliary is not None and len(features) > 1 else None
+        return Scores(self.head(features[0]), auxiliary)
+
+    def _features(self, images: Tensor, form: Form, everything: bool) -> list[Tensor]:
+        """Returns what the head reads, and what the auxiliary head's linear layer reads if it is wanted."""
         older = last = State(form, [self.stem(form.enter(images), form)])
-        scores = None
+        extra = []
         for index, cell in enumerate(self.cells()):
             older, last = last, cell(older, last, form, everything=everything)
-            if self.training and index == self._auxiliary_after and "auxiliary" in self._modules:
-                check_auxiliary(images.shape[-1])
-                scores = self.get_submodule("auxiliary")(last.rectified, form)
-        return Scores(self.head(form.global_mean(last.value)), scores)
+            if self.training and self.auxiliary is not None and index == self._auxiliary_after:
+                extra.append(self.auxiliary(last.rectified, form))
+        return [form.global_mean(last.value), *extra]
 
     def cells(self) -> Iterator[Cell]:
         """Yields the cells in order."""

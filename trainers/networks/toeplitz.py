@@ -9,11 +9,12 @@ too large for that are cut into bands of output rows, which share their matrix.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+
+from trainers.networks.tape import Tape, multiply_into
 
 _LARGEST_WHOLE = 160
 """Pixels of the largest image that is convolved in one piece."""
@@ -43,12 +44,37 @@ class Geometry(NamedTuple):
     size: tuple[int, int]
 
 
-def depthwise(x: Tensor, weight: Tensor, *, stride: int, dilation: int) -> Tensor:
+def depthwise(x: Tensor, weight: Tensor, stride: int, dilation: int, tape: Tape | None) -> Tensor:
     """Convolves (C, H, W, N) with weight (C, 1, k, k), padded so that the size is kept or divided by the stride."""
-    kernel = weight.shape[-1]
-    plan = geometry(x.shape[1], x.shape[2], kernel, stride, dilation, x.dtype, x.device)
-    output: Tensor = _Depthwise.apply(x, weight, plan)  # type: ignore[no-untyped-call]
-    return output
+    channels, height, width, batch = x.shape
+    plan = geometry(height, width, weight.shape[-1], stride, dilation, x.dtype, x.device)
+    taps, rows, columns = plan.selection.shape
+    selection = plan.selection.view(taps, rows * columns)
+    matrix = torch.mm(weight.view(channels, taps), selection).view(channels, rows, columns)
+    result = x.new_empty((channels, *plan.size, batch))
+    for band in plan.bands:
+        torch.bmm(_part(matrix, band), _pixels(x, band.inputs), out=_pixels(result, band.outputs))
+    if tape is not None:
+
+        def backward(tape: Tape, gradient: Tensor, owned: bool) -> None:
+            if len(plan.bands) == 1:
+                incoming = gradient.view(channels, -1, batch)
+                of_matrix = torch.bmm(incoming, x.view(channels, -1, batch).transpose(1, 2))
+                if tape.wants(x):
+                    multiply_into(tape, x, matrix.transpose(1, 2), incoming)
+            else:
+                of_matrix = _gradients(x, matrix, plan, gradient, _open(tape, x))
+            tape.give_parameter(weight, torch.mm(of_matrix.view(channels, -1), selection.t()))
+
+        tape.record(result, backward)
+    return result
+
+
+def _open(tape: Tape, x: Tensor) -> Tensor | None:
+    """Returns what to add the gradient of x to, if that is wanted."""
+    if tape.wants(x) and tape.open(x) is None:
+        tape.give(x, torch.zeros_like(x))
+    return tape.open(x)
 
 
 @lru_cache(maxsize=128)
@@ -90,59 +116,15 @@ def _band(first: int, count: int, height: int, width: int, kernel: int, stride: 
     return Band(slice(first, first + count), inputs, slice(0, count * -(-width // stride)), columns)
 
 
-@lru_cache(maxsize=64)
-def averaging(
-    height: int, width: int, kernel: int, stride: int, padding: int, dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, tuple[int, int]]:
-    """Returns average pooling as a matrix (output pixels, input pixels), and the size of its output.
-
-    Each output is the mean over the pixels of its window that lie inside the image.
-    """
-    size = ((height + 2 * padding - kernel) // stride + 1, (width + 2 * padding - kernel) // stride + 1)
-    with torch.inference_mode(False):
-        matrix = torch.zeros(*size, height, width, dtype=dtype)
-        for i in range(size[0]):
-            for j in range(size[1]):
-                top, left = i * stride - padding, j * stride - padding
-                matrix[i, j, max(top, 0) : top + kernel, max(left, 0) : left + kernel] = 1
-        matrix = matrix.flatten(2).flatten(0, 1)
-        return (matrix / matrix.sum(1, keepdim=True)).to(device), size
-
-
-class _Depthwise(Function):
-    """y = M x for each channel and band, M the matrix of the channel's kernel; gradients of both."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, plan: Geometry) -> Tensor:
-        channels, batch = x.shape[0], x.shape[3]
-        taps, rows, columns = plan.selection.shape
-        matrix = (weight.view(channels, taps) @ plan.selection.view(taps, -1)).view(channels, rows, columns)
-        ctx.save_for_backward(x, matrix)
-        ctx.plan, ctx.shape = plan, weight.shape
-        output = x.new_empty((channels, *plan.size, batch))
-        for band in plan.bands:
-            torch.bmm(_part(matrix, band), _pixels(x, band.inputs), out=_pixels(output, band.outputs))
-        return output
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, matrix = ctx.saved_tensors
-        plan: Geometry = ctx.plan
-        gradient = gradient.contiguous()
-        whole = len(plan.bands) == 1
-        make = torch.empty_like if whole else torch.zeros_like
-        of_x, of_matrix = make(x), make(matrix)
-        for band in plan.bands:
-            incoming, pixels = _pixels(gradient, band.outputs), _pixels(x, band.inputs)
-            part, of_part, of_pixels = _part(matrix, band), _part(of_matrix, band), _pixels(of_x, band.inputs)
-            if whole:
-                torch.bmm(part.transpose(1, 2), incoming, out=of_pixels)
-                torch.bmm(incoming, pixels.transpose(1, 2), out=of_part)
-            else:
-                of_pixels.baddbmm_(part.transpose(1, 2), incoming)
-                of_part.baddbmm_(incoming, pixels.transpose(1, 2))
-        selection = plan.selection.view(plan.selection.shape[0], -1)
-        return of_x, (of_matrix.view(x.shape[0], -1) @ selection.t()).view(ctx.shape), None
+def _gradients(x: Tensor, matrix: Tensor, plan: Geometry, gradient: Tensor, of_x: Tensor | None) -> Tensor:
+    """Returns the gradient of the matrix, and adds that of x to `of_x` if it is given; for images cut into bands."""
+    of_matrix = torch.zeros_like(matrix)
+    for band in plan.bands:
+        incoming, pixels = _pixels(gradient, band.outputs), _pixels(x, band.inputs)
+        _part(of_matrix, band).baddbmm_(incoming, pixels.transpose(1, 2))
+        if of_x is not None:
+            _pixels(of_x, band.inputs).baddbmm_(_part(matrix, band).transpose(1, 2), incoming)
+    return of_matrix
 
 
 def _part(matrix: Tensor, band: Band) -> Tensor:
