@@ -95,8 +95,9 @@ def has_rows(connection: sqlite3.Connection, path: Path) -> bool:
 
 def link(previous: bytes, sequence: int, entry: Entry) -> bytes:
     """Returns the hash of a row: 32 bytes of BLAKE3 over the hash before it and everything that the row holds."""
-    words = f"{entry.type}\0{entry.search or ''}\0{entry.job or ''}\0"
-    return blake3(previous + _POSITION.pack(sequence, entry.time) + words.encode() + entry.payload).digest()
+    time, kind, search, job, payload = entry
+    words = f"{kind}\0{search or ''}\0{job or ''}\0"
+    return blake3(previous + _POSITION.pack(sequence, time) + words.encode() + payload).digest()
 
 
 def insert(connection: sqlite3.Connection, head: HeadState, entries: Iterable[Entry]) -> HeadState:
@@ -144,10 +145,10 @@ def sound_rows(connection: sqlite3.Connection, path: Path) -> Iterator[tuple[int
     """
     expected, last = 1, NOTHING
     try:
-        for sequence, *columns, previous, own in connection.execute(_CHAIN):
+        for sequence, time, kind, search, job, payload, previous, own in connection.execute(_CHAIN):
             if sequence != expected:
                 raise JournalCorrupt(path, expected, "is missing")
-            entry = Entry(*columns)
+            entry = Entry(time, kind, search, job, payload)
             if previous != last or own != link(last, sequence, entry):
                 raise JournalCorrupt(path, expected, "was altered")
             yield sequence, entry, own
@@ -164,12 +165,11 @@ def walk(connection: sqlite3.Connection, path: Path, acknowledged: HeadState) ->
     Raises:
         JournalCorrupt: at the first row that is missing, altered, or not what was acknowledged under its number.
     """
-    state = HeadState(0, NOTHING)
+    sequence, own = 0, NOTHING
     for sequence, _, own in sound_rows(connection, path):
-        state = HeadState(sequence, own)
         if sequence == acknowledged.rows and own != acknowledged.hash:
             raise JournalCorrupt(path, sequence, "is not the row that was acknowledged under this number")
-    return state
+    return HeadState(sequence, own)
 
 
 def reading_error(path: Path, error: sqlite3.Error, sequence: int | None = None) -> Exception:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from store.blobs import BlobStore
 from store.check import check
 from store.checkpoints import CheckpointStore
 from store.errors import JournalCorrupt, ManifestMissing, StoreLocked
@@ -16,7 +17,7 @@ from store.gc import collect
 from store.opening import Store
 from store.records.events import CheckpointQuarantined, Requested, SearchFinished, StateSaved
 from store.records.requests import Evaluate
-from tests.store.builders import candidate, equal, flip, new_store, save, saved, state, succeeded
+from tests.store.builders import candidate, child, equal, flip, new_store, save, saved, state, succeeded
 
 
 def age(folder: Path, seconds: float = 10_000) -> None:
@@ -195,3 +196,32 @@ def test_collecting_an_empty_store_does_nothing(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "blobs")
     shutil.rmtree(tmp_path / "manifests")
     assert collect(tmp_path).bytes_kept == 0
+
+
+@pytest.mark.parametrize("epoch", [1, 7])
+def test_a_writer_that_was_stopped_between_blocks_and_manifest_loses_nothing(folder: Path, epoch: int) -> None:
+    """Its blocks are new (epoch 7), or were found stored in a pack that nothing else needs (epoch 1)."""
+    with Store.open(folder, write=False) as store:
+        old = store.checkpoints.digests()
+    writer = child("save_with_a_pause", folder, epoch)
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "blocks are stored\n"
+    assert collect(folder, dry_run=False).manifests_removed == 2
+    out, err = writer.communicate("go on\n", timeout=30)
+    assert writer.returncode == 0, err
+    assert (out.strip() in old) == (epoch == 1)
+    with Store.open(folder, write=False) as store:
+        assert equal(store.checkpoints.load(out.strip()).tensors, state(epoch))
+
+
+def test_a_pack_that_is_touched_while_it_is_removed_stays(folder: Path) -> None:
+    blobs = BlobStore(folder)
+    (pack, *_) = blobs.names()
+    before = time.time() - 100
+    os.utime(blobs.packs / pack[:2] / pack)
+    assert not blobs.discard(pack, before)
+    assert pack in set(blobs.names())
+    os.utime(blobs.packs / pack[:2] / pack, (before - 1, before - 1))
+    assert blobs.discard(pack, before)
+    assert pack not in set(blobs.names())
+    assert list(blobs.temporary.iterdir()) == []
