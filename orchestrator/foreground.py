@@ -13,7 +13,6 @@ from pathlib import Path
 
 import anyio
 import msgpack
-from store.opening import Store
 
 from orchestrator import devices
 from orchestrator.errors import OrchestratorError, SearchCrashed
@@ -24,6 +23,7 @@ from orchestrator.runtime import Runtime
 from orchestrator.searches import SearchPort
 from orchestrator.spec import Plan, check_totals, load
 from store.errors import StoreError
+from store.opening import Store
 from store.records.events import (
     SearchExtended,
     SearchFailed,
