@@ -13,10 +13,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from store.elements import Array, Block
 from store.errors import BlobCorrupt, BlobMissing, StoreReadOnly
 from store.files import checked, disk_errors, is_digest, make_folder, remove, sweep_strays, sync_folder, unique_name
 from store.index import BlobIndex, Location, Pack
-from store.packs import Array, Block, PackEntry, open_chunk, pack_folder, read_block, read_index, write_pack
+from store.packs import (
+    PackEntry,
+    move_aside,
+    open_chunk,
+    pack_folder,
+    read_block,
+    read_index,
+    salvage,
+    try_block,
+    write_pack,
+)
 
 FOLDER = "blobs"
 
@@ -124,10 +135,11 @@ class BlobStore:
             StoreFull, StoreReadOnly, StoreFailed: if the disk refuses; the packs are then where they were.
         """
         with self._lock:
+            self.refresh()
             lost: set[str] = set()
-            for place in self._locate([checked(digest)]).get(digest, []):
-                if self._attempt(place) is None:
-                    lost |= self._set_aside(place.pack)
+            for pack, entry in self.index.find([checked(digest)]).get(digest, []):
+                if try_block(pack_folder(self.packs, pack), entry) is None:
+                    lost |= self._set_aside(pack)
             return tuple(sorted(lost - self._locate(sorted(lost)).keys()))
 
     def refresh(self) -> None:
@@ -258,44 +270,21 @@ class BlobStore:
         if not places:
             raise BlobMissing(digest)
         for place in places:
-            if (data := self._attempt(place)) is not None:
+            if (data := try_block(pack_folder(self.packs, place.pack), place.entry)) is not None:
                 return data
         raise BlobCorrupt(digest, pack_folder(self.packs, places[0].pack))
 
-    def _attempt(self, place: Location) -> Array | None:
-        folder = pack_folder(self.packs, place.pack)
-        with suppress(BlobCorrupt, FileNotFoundError), open_chunk(folder) as handle:
-            return read_block(handle, folder, place.entry)
-        return None
-
     def _set_aside(self, pack: str) -> set[str]:
-        """Moves a damaged pack away; returns its damaged blocks."""
+        """Moves a damaged pack away, once its sound blocks are stored anew; returns its damaged blocks."""
         folder = pack_folder(self.packs, pack)
         try:
             entries = read_index(folder)
         except (ValueError, OSError):
             entries = self.index.entries(pack)  # what does not belong there fails its digest
-        sound, damaged = [], set()
-        for entry in entries:
-            data = self._attempt(Location(pack, entry))
-            if data is None:
-                damaged.add(entry.digest)
-            else:
-                sound.append(Block(entry.dtype, data))
+        sound, damaged = salvage(folder, entries)
         if sound:
             self._write(sound)
         with disk_errors(folder):
-            _move_aside(folder, self.quarantined)
+            move_aside(folder, self.quarantined)
         self.index.forget([pack])
         return damaged
-
-
-def _move_aside(folder: Path, quarantine: Path) -> None:
-    target = quarantine / folder.name
-    number = 1
-    while target.exists():
-        number += 1
-        target = quarantine / f"{folder.name}-{number}"
-    os.rename(folder, target)
-    sync_folder(quarantine)
-    sync_folder(folder.parent)

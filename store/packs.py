@@ -11,74 +11,23 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache, cached_property
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from blake3 import blake3
 
-from store.errors import BlobCorrupt, NotCanonical, StoreFailed
+from store.elements import DTYPES, Array, Block, block_digest, raw_bytes
+from store.errors import BlobCorrupt, StoreFailed
 from store.files import checked, disk_errors, is_digest, make_folder, remove, sync_folder, unique_name, write_synced
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 METADATA = "zarr.json"
 CHUNK = "c.0"
 _ATTRIBUTE = "coldframe"
 _LARGEST_METADATA = 64 << 20
 _LARGEST_READ = 1 << 30
-
-# Names of element types, and the numpy type that carries them; numpy has no bfloat16, its bits travel as uint16.
-DTYPES: dict[str, np.dtype[Any]] = {
-    name: np.dtype(name).newbyteorder("<")
-    for name in (
-        *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-        *("float16", "float32", "float64"),
-    )
-} | {"bfloat16": np.dtype("<u2")}
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Elements of one type in a row: what is named, stored once, and shared.
-
-    Attributes:
-        dtype: a key of `DTYPES`.
-        data: shape (elements,), contiguous, little-endian.
-    """
-
-    dtype: str
-    data: Array
-
-    @classmethod
-    def of(cls, array: Array, dtype: str | None = None) -> Block:
-        """Returns an array, flattened in C order, as a block.
-
-        Args:
-            array: any shape; it is copied only if it is not contiguous or not little-endian.
-            dtype: what the elements mean where numpy cannot say it: `bfloat16` for uint16.
-
-        Raises:
-            NotCanonical: if the store has no such element type.
-        """
-        name = dtype or dtype_name(array.dtype)
-        if name not in DTYPES or DTYPES[name].newbyteorder("=") != array.dtype.newbyteorder("="):
-            raise NotCanonical(array.dtype, f"elements of type {name} as {array.dtype}; known are {', '.join(DTYPES)}")
-        return cls(name, np.ascontiguousarray(array, dtype=DTYPES[name]).reshape(-1))
-
-    @cached_property
-    def digest(self) -> str:
-        """The block's name."""
-        return block_digest(self.dtype, self.data)
-
-    @property
-    def bytes(self) -> memoryview:
-        """The elements as bytes."""
-        return raw_bytes(self.data)
 
 
 class PackEntry(NamedTuple):
@@ -93,22 +42,6 @@ class PackEntry(NamedTuple):
     def size(self) -> int:
         """Bytes."""
         return self.length * DTYPES[self.dtype].itemsize
-
-
-@cache
-def dtype_name(dtype: np.dtype[Any]) -> str:
-    """Returns the name of an element type; numpy takes microseconds for it, a checkpoint has thousands of tensors."""
-    return dtype.name
-
-
-def raw_bytes(data: Array) -> memoryview:
-    """Returns the bytes of a flat array, without copying."""
-    return data.view(np.uint8).data
-
-
-def block_digest(dtype: str, data: Array) -> str:
-    """Returns a block's name: BLAKE3 of its element type, its flat length and its bytes."""
-    return blake3(f"{dtype}\0{data.size}\0".encode()).update(raw_bytes(data)).hexdigest()
 
 
 def lay_out(blocks: Sequence[Block]) -> list[tuple[PackEntry, Block]]:
@@ -272,6 +205,36 @@ def read_block(handle: int, folder: Path, entry: PackEntry) -> Array:
     if block_digest(entry.dtype, data) != entry.digest:
         raise BlobCorrupt(entry.digest, folder)
     return data
+
+
+def try_block(folder: Path, entry: PackEntry) -> Array | None:
+    """Returns a block of a pack, or None if it is not there or damaged.
+
+    Raises:
+        StoreFailed: if the disk cannot read it.
+    """
+    with suppress(BlobCorrupt, FileNotFoundError), open_chunk(folder) as handle:
+        return read_block(handle, folder, entry)
+    return None
+
+
+def salvage(folder: Path, entries: Iterable[PackEntry]) -> tuple[list[Block], set[str]]:
+    """Returns the sound blocks of a pack, and the digests of the others."""
+    found = {entry: try_block(folder, entry) for entry in entries}
+    sound = [Block(entry.dtype, data) for entry, data in found.items() if data is not None]
+    return sound, {entry.digest for entry, data in found.items() if data is None}
+
+
+def move_aside(folder: Path, quarantine: Path) -> None:
+    """Moves a pack, durably, to where nobody looks for blocks; a second one of its name gets a number."""
+    target = quarantine / folder.name
+    number = 1
+    while target.exists():
+        number += 1
+        target = quarantine / f"{folder.name}-{number}"
+    os.rename(folder, target)
+    sync_folder(quarantine)
+    sync_folder(folder.parent)
 
 
 def _read_into(handle: int, folder: Path, position: int, view: memoryview) -> None:

@@ -24,7 +24,7 @@ class BlockManifest(Record):
 
     role: str = Field(description="`model` or `optimizer`")
     block: str = Field(description="the block's name in the network")
-    dtype: str = Field(description="element type, a key of `store.packs.DTYPES`")
+    dtype: str = Field(description="element type, a key of `store.elements.DTYPES`")
     blob: str = Field(description="digest of the block's bytes")
     names: tuple[str, ...]
     shapes: tuple[tuple[Count, ...], ...] = Field(description="a shape of () is one element")

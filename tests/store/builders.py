@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from store.checkpoints import CheckpointStore
+from store.elements import Array
 from store.opening import Store
-from store.packs import Array
 from store.records.candidates import Architecture, Candidate, Data, Named, Proxy, Recipe
 from store.records.events import CheckpointSaved, Delivered, JobSucceeded, Requested
 from store.records.outcomes import EpochMetrics, Trained

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 from store.blobs import BlobStore
-from store.errors import BlobCorrupt, BlobMissing, InvalidDigest, StoreReadOnly
-from store.packs import Block, read_index
+from store.elements import Block
+from store.errors import BlobCorrupt, BlobMissing, InvalidDigest, StoreFailed, StoreReadOnly
+from store.packs import read_index
 from tests.store.builders import child, finish, flip
 
 ABSENT = "0" * 64
@@ -102,6 +104,31 @@ def test_a_pack_that_vanished_is_written_again(tmp_path: Path) -> None:
     assert digest not in blobs
     assert blobs.put(arrays(1)) == [digest]
     assert digest in blobs
+
+
+def test_a_pack_that_vanished_cannot_be_quarantined(tmp_path: Path) -> None:
+    """The daemon is told of a missing block by a worker, while its own index still names the pack."""
+    blobs = BlobStore(tmp_path)
+    (digest,) = blobs.put(arrays(1))
+    shutil.rmtree(only_pack(blobs))
+    assert blobs.quarantine(digest) == ()
+    assert digest not in blobs
+
+
+def test_a_failed_fsync_is_an_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = BlobStore(tmp_path)
+
+    def fail(handle: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StoreFailed, match="Input/output error") as error:
+        blobs.put(arrays(1))
+    assert error.value.exit_code == 74
+    assert list(blobs.temporary.iterdir()) == list(blobs.names()) == []
+    monkeypatch.undo()
+    (digest,) = blobs.put(arrays(1))
+    assert digest in blobs.get([digest])
 
 
 def test_a_block_that_vanished_unseen_is_written_again(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from store.checkpoints import LARGEST_MANIFEST, CheckpointStore, decode, encode
+from store.checkpoints import CheckpointStore
 from store.errors import (
     BlobCorrupt,
     BlobMissing,
@@ -25,6 +25,7 @@ from store.errors import (
     NotCanonical,
     StoreReadOnly,
 )
+from store.manifests import LARGEST_MANIFEST, decode, encode
 from store.records.base import canonical
 from tests.store.builders import child, equal, finish, flip, save, state
 

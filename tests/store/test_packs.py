@@ -16,8 +16,9 @@ from zarr.core.metadata.v3 import ArrayV3Metadata
 
 from store.blobs import BlobStore
 from store.check import check
+from store.elements import DTYPES, Block
 from store.errors import NotCanonical
-from store.packs import DTYPES, Block, lay_out, parse, render
+from store.packs import lay_out, parse, render
 from tests.store.builders import flip, new_store, save
 
 elements = st.sampled_from(sorted(DTYPES))
