@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from orchestrator import wording
 from orchestrator.views import CandidateView, SearchView
 from orchestrator.views.entries import SHORT
+from orchestrator.views.search import MEAN_ACCURACY
 
 SHOWN = 5
 _ROW = "{:<5} {:>9} {:>7} {:>11} {:>14}  {}"
@@ -19,6 +20,7 @@ def conclusion(view: SearchView, *, repeated: bool = False) -> Iterator[str]:
     yield from (f"  {line}" for line in (view.message, *view.notes) if line)
     yield ""
     yield from _best(view.best[:SHOWN])
+    yield from _start(view)
     yield ""
     yield from _costs(view)
     if view.status == "interrupted":
@@ -33,6 +35,15 @@ def _best(best: tuple[CandidateView, ...]) -> Iterator[str]:
     for rank, found in enumerate(best, start=1):
         costs = [wording.amount(found.parameters), wording.amount(found.multiply_adds)]
         yield _ROW.format(rank, wording.accuracy(found.accuracy), found.epochs, *costs, found.candidate[:SHORT])
+
+
+def _start(view: SearchView) -> Iterator[str]:
+    """What the initial population reached on its first rung, for comparison."""
+    rung = next((name for name in view.curves if name.startswith(MEAN_ACCURACY)), None)
+    first = next(iter(view.curves[rung]), None) if rung else None
+    if rung and first is not None:
+        epochs = rung.removeprefix(MEAN_ACCURACY)
+        yield f"for comparison: {wording.accuracy(first)}, the initial population's mean after {epochs} epochs"
 
 
 def _costs(view: SearchView) -> Iterator[str]:

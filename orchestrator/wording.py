@@ -14,12 +14,12 @@ def accuracy(value: float | None) -> str:
 
 
 def amount(value: float | None) -> str:
-    """A count with three digits and a unit: 199,762 is `0.2 M`."""
+    """A count with three digits and a unit: 199,762 is `0.200 M`."""
     if value is None:
         return "-"
     for size, unit, least in ((1e9, "G", 1e8), (1e6, "M", 1e5), (1e3, "k", 1e3)):
         if value >= least:
-            return f"{value / size:.3g} {unit}"
+            return f"{f'{value / size:#.3g}'.rstrip('.')} {unit}"
     return f"{value:.0f}"
 
 

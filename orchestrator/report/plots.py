@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from orchestrator.report import style
 from orchestrator.views import CandidateView, Segment, WorkerTimeline
+from orchestrator.views.search import MEAN_ACCURACY
 
-MEAN_ACCURACY = "mean_accuracy_"
 MANY_BARS = 1500
 KIND_COLOURS: Final = {
     "train": style.BLUE,

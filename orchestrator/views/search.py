@@ -11,6 +11,9 @@ from orchestrator.views.entries import JobView, Payload, SearchEntry, SearchStat
 from orchestrator.views.fold import History
 from store.records import arrays
 
+MEAN_ACCURACY = "mean_accuracy_"
+"""What the names of curves begin with that hold a rung's mean accuracy after each cycle."""
+
 
 @dataclass(frozen=True, slots=True)
 class CandidateView:
