@@ -157,7 +157,7 @@ def processes_of(store: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
         words = process.info["cmdline"] or []
-        if str(store) in words and process.info["status"] != psutil.STATUS_ZOMBIE:
+        if str(store) in words and "python" in Path(words[0]).name and process.info["status"] != psutil.STATUS_ZOMBIE:
             found.append(process)
     return found
 
