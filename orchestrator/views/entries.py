@@ -85,6 +85,11 @@ class SearchEntry:
             return self.ending
         return "running" if self.runs and self.runs[-1].open else "interrupted"
 
+    def touch(self, time: float) -> None:
+        """Notes that something of it happened: a run that is killed ends with its last event."""
+        if self.runs and self.runs[-1].open:
+            self.runs[-1].last = time
+
     @property
     def seconds(self) -> float:
         """Wall time of all its runs, each from its start to its end or, if it was killed, to its last event."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
+from orchestrator import collector
 from orchestrator.views.entries import (
     Asked,
     Attempt,
@@ -30,7 +31,7 @@ class History:
     """Everything that a store's journal tells, up to the last row applied.
 
     Args:
-        stories: whether jobs keep their rows for `stories.story`; a live view does without.
+        stories: whether jobs keep their rows and checkpoints, for stories and curves; a live view does without.
     """
 
     def __init__(self, *, stories: bool = True) -> None:
@@ -45,6 +46,7 @@ class History:
         self.time = 0.0
         self._pid: int | None = None
         self._open: dict[str, Attempt] = {}
+        self._owners: dict[str | None, str] = {}
         self._handlers: dict[str, Handler] = {
             "search_opened": self._opened,
             "search_extended": self._extended,
@@ -83,17 +85,14 @@ class History:
             yield self.jobs[job], attempt
 
     def _touch(self, payload: Payload, time: float) -> None:
-        """Extends the runs that this row belongs to: a killed run ends with its last event."""
-        names = [payload["search"]] if "search" in payload else []
-        job = self.jobs.get(payload.get("job", ""))
-        if job is not None:
-            names += job.searches
-            if job.id in self._open:
-                self._open[job.id].last = time
-        for name in names:
-            runs = self.searches[name].runs if name in self.searches else []
-            if runs and runs[-1].open:
-                runs[-1].last = time
+        """Extends the runs and the attempt that this row belongs to."""
+        if search := self.searches.get(payload.get("search", "")):
+            search.touch(time)
+        elif job := self.jobs.get(payload.get("job", "")):
+            if attempt := self._open.get(job.id):
+                attempt.last = time
+            for name in job.searches:
+                self.searches[name].touch(time)
 
     # Searches
 
@@ -161,7 +160,6 @@ class History:
     def _job_started(self, note: Note) -> None:
         event, job = note.payload, self.jobs[note.payload["job"]]
         checkpoint, epoch = event.get("checkpoint"), event.get("epoch", 0)
-        saved = self.checkpoints.get(checkpoint or "")
         attempt = Attempt(
             number=event["attempt"],
             search=job.queued_by,
@@ -172,7 +170,7 @@ class History:
             epoch=epoch,
             step=event.get("step", 0),
             reached=epoch,
-            foreign=saved is not None and saved.job != job.id,
+            foreign=self._owners.get(checkpoint, job.id) != job.id,
             last=note.time,
         )
         job.attempts.append(attempt)
@@ -182,15 +180,21 @@ class History:
 
     def _checkpoint_saved(self, note: Note) -> None:
         event, job = note.payload, self.jobs[note.payload["job"]]
+        self._owners[event["checkpoint"]] = job.id
+        attempt = self._open.get(job.id)
+        if attempt is not None and attempt.number == event["attempt"] and attempt.reached < event["epoch"]:
+            attempt.reached = event["epoch"]
+        if self._stories:
+            self._keep_checkpoint(job, note)
+
+    def _keep_checkpoint(self, job: JobView, note: Note) -> None:
+        event = note.payload
         fields = (event["candidate"], event["checkpoint"], event["epoch"], event.get("step", 0), event.get("metrics"))
         saved = SavedCheckpoint(note.time, job.id, event["attempt"], *fields)
         job.checkpoints.append(saved)
         self.checkpoints[saved.checkpoint] = saved
         self.trainings.setdefault(saved.candidate, {})[job.id] = job
-        self._note(job, note)
-        attempt = self._open.get(job.id)
-        if attempt is not None and attempt.number == saved.attempt:
-            attempt.reached = max(attempt.reached, saved.epoch)
+        job.notes.append(note)
 
     def _job_succeeded(self, note: Note) -> None:
         job = self.jobs[note.payload["job"]]
@@ -248,6 +252,7 @@ class History:
 def read(journal: Journal) -> History:
     """Folds a whole journal."""
     history = History()
-    for row in journal.raw():
-        history.apply(row.sequence, row.time, row.type, msgpack.unpackb(row.payload, raw=False))
+    with collector.paused():
+        for row in journal.raw():
+            history.apply(row.sequence, row.time, row.type, msgpack.unpackb(row.payload, raw=False))
     return history
