@@ -9,10 +9,15 @@ import pytest
 from orchestrator import collector
 
 
-def test_the_collector_is_off_for_a_while_and_back_afterwards_even_after_an_error() -> None:
-    with pytest.raises(ValueError, match="on purpose"), collector.paused():
+def fail_while_paused() -> None:
+    with collector.paused():
         assert not gc.isenabled()
         raise ValueError("on purpose")
+
+
+def test_the_collector_is_off_for_a_while_and_back_afterwards_even_after_an_error() -> None:
+    with pytest.raises(ValueError, match="on purpose"):
+        fail_while_paused()
     assert gc.isenabled()
 
 
