@@ -6,7 +6,7 @@ The network is DARTS_V2, 20 cells, in EcoNAS's setting c4 r4 (C = 8, r = 8), bat
 script does: one module per operation, `torch.optim.SGD`, `.item()` at each step, and a torchvision DataLoader with PIL
 transforms (RandomCrop(32, 4), Resize(r), flip, ToTensor, Normalize) in two processes of its own. Between the peer and
 coldframe stand the steps from one to the other, so that it can be seen what gave how much. All run in turns, several
-times over, in this one process; the figure is the median. Images are CIFAR-10 if `--data` or COLDFRAME_CIFAR10 names it
+times over, in this one process. Images are CIFAR-10 if `--data` or COLDFRAME_CIFAR10 names it
 (an .npz or a folder of images), else random ones of the same size.
 """
 
@@ -77,7 +77,7 @@ def main() -> None:
     for _ in range(options.rounds):
         for contender in contenders:
             seconds[contender.name].append(timed(contender, options.steps))
-    report(options, images, {name: statistics.median(each) / options.steps for name, each in seconds.items()})
+    report(options, images, {name: [each / options.steps for each in rounds] for name, rounds in seconds.items()})
     report_data(options, images, split)
 
 
@@ -233,21 +233,29 @@ def timed(contender: Contender, steps: int) -> float:
     return time.perf_counter() - start
 
 
-def report(options: argparse.Namespace, images: Images, seconds: dict[str, float]) -> None:
-    """Prints the table of loops."""
+def report(options: argparse.Namespace, images: Images, rounds: dict[str, list[float]]) -> None:
+    """Prints the table of loops, from each one's seconds per step by round."""
     print(
         f"DARTS_V2, {options.cells} cells, C = {options.channels}, r = {options.resolution}, batch {options.batch}, "
         f"{options.threads} thread(s), {images.name} images\n"
-        f"median of {options.rounds} rounds of {options.steps} steps, the loops in turns\n"
-        f"torch {torch.__version__}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores\n"
+        f"{options.rounds} rounds of {options.steps} steps, the loops in turns; by the median round, and the fastest\n"
+        f"torch {torch.__version__}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
+        f"load {os.getloadavg()[0]:.1f}\n"
     )
-    print(f"{'loop':44} {'ms/step':>9} {'images/s':>9} {'ratio':>6} {'gain':>6}")
-    times = list(seconds.values())
-    for (name, each), before in zip(seconds.items(), [times[0], *times], strict=False):
-        rate = options.batch / each
-        print(f"{name:44} {1000 * each:9.0f} {rate:9.0f} {times[0] / each:6.2f} {before / each:6.2f}")
-    ratio = times[0] / times[-1]
-    print(f"\ncoldframe / peer: {ratio:.2f} (aim {AIM}: {'reached' if ratio >= AIM else 'NOT reached'})")
+    print(f"{'loop':44} {'ms/step':>8} {'images/s':>9} {'ratio':>6} {'gain':>6} {'fastest':>10} {'ratio':>6}")
+    times = {name: statistics.median(each) for name, each in rounds.items()}
+    fastest = {name: min(each) for name, each in rounds.items()}
+    first, last = next(iter(rounds)), list(rounds)[-1]
+    before = first
+    for name, each in times.items():
+        print(
+            f"{name:44} {1000 * each:8.0f} {options.batch / each:9.0f} {times[first] / each:6.2f} "
+            f"{times[before] / each:6.2f} {1000 * fastest[name]:7.0f} ms {fastest[first] / fastest[name]:6.2f}"
+        )
+        before = name
+    ratio = times[first] / times[last]
+    print(f"\ncoldframe / peer: {ratio:.2f}, by the fastest rounds {fastest[first] / fastest[last]:.2f}")
+    print(f"aim {AIM}: {'reached' if ratio >= AIM else 'NOT reached'}")
 
 
 def report_data(options: argparse.Namespace, images: Images, split: Split) -> None:

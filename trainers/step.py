@@ -39,7 +39,8 @@ class SGD:
     """Stochastic gradient descent with momentum and weight decay; `momentum` has a buffer for each named parameter.
 
     Parameters that have a gradient are moved into one flat tensor at the first step, and stay views of it, so that a
-    step is a handful of operations instead of six for each of a network's 550 tensors (5 % of a c4 r4 step).
+    step is a handful of operations instead of six for each of a network's 550 tensors. At c4 r4 clipping and update
+    take about 10 ms so, 40 ms tensor by tensor, of a step of 400 to 700 ms (one thread, torch 2.13).
     """
 
     def __init__(self, model: nn.Module, recipe: Recipe) -> None:
