@@ -1,8 +1,8 @@
 """Backpropagation by a tape of our own, for networks whose operations are so small that autograd's upkeep shows.
 
 A step of DARTS_V2 with 20 cells records 930 operations. They are one node of autograd's graph instead of several each,
-and gradients are summed where they are computed (as the third operand of a matrix product) or in place. That takes 5 to 14 %
-off a c4 r4 step of 384 images and 18 % off one of 96 (measured on one thread of a busy machine, torch 2.13).
+and gradients are summed where they are computed (as the third operand of a matrix product) or in place. That takes
+5 to 14 % off a c4 r4 step of 384 images and 18 % off one of 96 (one thread of a busy machine, torch 2.13).
 
 A form that records says, for each operation, how a gradient of its result becomes those of its inputs and parameters.
 """
