@@ -101,8 +101,11 @@ class History:
         self.searches[search] = SearchEntry(id=search, spec=note.payload["spec"], opened=note.time)
 
     def _extended(self, note: Note) -> None:
+        """A new process is about to take it up: a run that is still open was killed, and ended before this."""
         search = self.searches[note.payload["search"]]
         search.spec, search.result, search.ending = note.payload["spec"], None, ""
+        for run in search.runs:
+            run.open = False
 
     def _started(self, note: Note) -> None:
         """A new process has the store, so whatever an earlier one left open is lost."""

@@ -254,6 +254,21 @@ def test_an_extended_search_is_not_finished_any_more() -> None:
     assert view.spec["strategy"]["options"] == {"samples": 9}
 
 
+def test_settings_changed_after_a_kill_do_not_add_the_idle_time() -> None:
+    """Guards the time between a kill and `search_extended`, which was once counted as running time."""
+    teller = Teller()
+    teller.open(pid=1)
+    job = teller.ask(1, 3)
+    teller.start(job)
+    teller.save(job, 1, 1, seconds=2.0)
+    teller.tell(SearchExtended(search=teller.search, spec=spec()), seconds=500.0)
+    teller.restart(pid=2, after=0.0)
+    view = search_view(teller.history, teller.search)
+    assert view.costs.seconds == pytest.approx(2.0)
+    assert (view.runs, view.status) == (2, "running")
+    assert teller.history.jobs[job].attempts[0].outcome == "lost"
+
+
 def test_curves_of_an_unfinished_search_come_from_its_saved_state() -> None:
     teller = Teller()
     teller.open()
