@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 import msgpack
 
-from orchestrator import devices
+from orchestrator import collector, devices
 from orchestrator.errors import OrchestratorError, SearchCrashed
 from orchestrator.memory import Memory
 from orchestrator.observer import Observer
@@ -24,6 +24,7 @@ from orchestrator.searches import SearchPort
 from orchestrator.spec import Plan, check_totals, load
 from store.errors import StoreError
 from store.opening import Store
+from store.records.base import digest
 from store.records.events import (
     SearchExtended,
     SearchFailed,
@@ -93,7 +94,7 @@ class Foreground:
         if known is not None:
             before = SearchSpec.model_validate(known.spec)
             check_totals(plan, before)
-            if known.status == "finished" and before.strategy == plan.spec.strategy:
+            if known.status == "finished" and digest(before.strategy) == digest(plan.spec.strategy):
                 return RunEnd(plan.id, "finished", repeated=True)
         runtime = Runtime(self._store, self._memory, plan.spec.resources, self._observer)
         async with anyio.create_task_group() as tasks:
@@ -107,10 +108,11 @@ class Foreground:
 
     def _recall(self) -> None:
         """Folds the journal: after this, memory holds all that earlier runs got done."""
-        for row in self._store.journal.raw():
-            payload = msgpack.unpackb(row.payload, raw=False)
-            self._memory.apply(row.type, payload)
-            self._observer.recalled(row.sequence, row.time, row.type, payload)
+        with collector.paused():
+            for row in self._store.journal.raw():
+                payload = msgpack.unpackb(row.payload, raw=False)
+                self._memory.apply(row.type, payload)
+                self._observer.recalled(row.sequence, row.time, row.type, payload)
 
     def _preload(self) -> str | None:
         name = self._plan.spec.trainer.name
@@ -121,7 +123,7 @@ class Foreground:
         known = self._memory.searches.get(search)
         if known is None:
             await runtime.commit(SearchOpened(search=search, spec=spec))
-        elif SearchSpec.model_validate(known.spec) != spec:
+        elif digest(known.spec) != digest(spec):  # not `!=`: what was a tuple is a list after the journal
             await runtime.commit(SearchExtended(search=search, spec=spec))
         await runtime.commit(SearchStarted(search=search, pid=os.getpid()))
 

@@ -209,7 +209,7 @@ class Scheduler:
         if message.reason == "disk_full" and self.paused is None:
             self.paused = f"the store's disk is full, waiting for space ({message.message})"
             self._reaction.commands.append(AwaitSpace())
-        # A corrupt checkpoint that is set aside brings the job nearer to its end; anything else must not go on for ever.
+        # Setting a corrupt checkpoint aside brings the job nearer to its end; anything else must not go on for ever.
         nameless = message.reason == "corrupt_checkpoint" and message.checkpoint is None
         self._attempt_failed(job, message.reason, message.message, counted=True if nameless else None)
 
