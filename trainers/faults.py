@@ -71,7 +71,6 @@ def _segfault() -> NoReturn:
 
 def _hang() -> NoReturn:
     """Blocks without a heartbeat, deaf to everything but SIGKILL, as a thread stuck in a driver is."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # for the threads that numpy or torch started: they have no mask
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     while True:
         signal.pause()

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 from trainers.errors import HandshakeRefused
@@ -31,9 +32,10 @@ def settle(worker: str, parent: int, threads: int) -> None:
         HandshakeRefused: if the parent is not, or no longer, the process that was meant.
     """
     _die_with(parent)
-    # A terminal's Ctrl-C reaches the whole process group, but what happens then is the daemon's decision.
+    # A terminal's Ctrl-C, and the SIGTERM of a service manager or a batch system, reach the whole process group; what
+    # happens then is the daemon's decision, and a worker that ended by itself would be charged to its job as a crash.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)  # lets the daemon log where a hung worker stands
@@ -61,8 +63,9 @@ def adopt(descriptor: int) -> socket.socket:
 def leave(status: int, why: str) -> NoReturn:
     """Ends the process at once, without clean-up that could block (a CUDA context, a thread in a driver)."""
     log.info("leaving with status %d: %s", status, why)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # the log may lie on a full disk, and the status must be the one that was meant
+            stream.flush()
     os._exit(status)
 
 

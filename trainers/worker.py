@@ -12,7 +12,6 @@ import gc
 import os
 import platform
 import sys
-import traceback
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from store.errors import BadFrame
-from store.records.messages import PROTOCOL, Assign, Failed, Finished, Hello, Progress, Stopped
+from store.records.messages import PROTOCOL, READY, Assign, Failed, Finished, Hello, Progress, Stopped
 from store.records.outcomes import Computed, Evaluated, Measured, Trained
 from store.records.requests import Compute, Evaluate, Measure, Train, describe
 from trainers import failures, process, registry
@@ -63,7 +62,7 @@ class Worker:
         self._trainer(name)
         if self._device == "cuda":
             _open_device()
-        self._channel.send(Progress(job="", attempt=0, note="ready"))
+        self._channel.send(Progress(job="", attempt=0, note=READY))
 
     def serve(self) -> None:
         """Does jobs until `Exit`.
@@ -87,8 +86,9 @@ class Worker:
         except Stopping:
             return _stopped(job, assign)
         except (Exception, SystemExit) as error:  # whatever a trainer does wrong is a report, not the worker's end
-            process.log.error("%s failed, attempt %d", describe(assign.request), assign.attempt)
-            traceback.print_exception(error)
+            # Logged, not printed: logging passes over a log that cannot be written. It lies on the store's disk, and
+            # if that is full, the report of it must still be sent.
+            process.log.error("%s failed, attempt %d", describe(assign.request), assign.attempt, exc_info=error)
             return failures.classify(error, assign)
 
     def _answer(self, job: Job) -> Trained | Evaluated | Measured | Computed:
@@ -121,7 +121,7 @@ class Worker:
         return self._trainers[name]
 
     def _open_checkpoints(self) -> CheckpointStore:
-        from store.checkpoints import CheckpointStore  # brings numpy and zarr
+        from store.checkpoints import CheckpointStore  # brings numpy
 
         return CheckpointStore(self._folder)
 

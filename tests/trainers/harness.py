@@ -111,7 +111,7 @@ class Daemon:
 
     def log(self) -> str:
         """What the worker has printed so far."""
-        return self._log.read_text()
+        return self._log.read_text() if self._log.is_file() else f"({self._log} is no file)"
 
 
 def command(store: Path, descriptor: int, parent: int, *options: str, module: str = "trainers.worker") -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from store.records.candidates import Named
+from store.records.candidates import Fault, Named
 from store.records.messages import PROTOCOL, Exit, Failed, Finished, Hello, Progress, Stop
 from store.records.requests import Evaluate, Measure, Train
 from tests.trainers.harness import (
@@ -146,26 +146,31 @@ def test_a_descriptor_that_is_no_socket_is_refused(tmp_path: Path) -> None:
     assert b"is not a socket" in done.stderr
 
 
-def test_interrupt_is_ignored(daemon: Daemon) -> None:
-    """A terminal's Ctrl-C reaches the workers too, and must not take them from under the daemon."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_that_reach_the_whole_process_group_are_ignored(daemon: Daemon, number: signal.Signals) -> None:
+    """A terminal's Ctrl-C and a service manager's SIGTERM must not take the workers from under the daemon.
+
+    Guards candidates that failed, their retries used up, because `kill -- -PGID` ended workers before they had saved.
+    """
     order = assign(endless())
     daemon.send(order)
     under_way(daemon, order)
-    daemon.process.send_signal(signal.SIGINT)
+    daemon.process.send_signal(number)
     daemon.send(Stop(job=order.job, attempt=1))
     assert daemon.until_last()[-1].type == "stopped"
     assert isinstance(daemon.do(assign()), Finished)
 
 
-def test_terminate_ends_it_even_if_the_parent_ignored_the_signal(tmp_path: Path) -> None:
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        daemon = Daemon(tmp_path)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    with daemon:
-        daemon.process.terminate()
-        assert daemon.status() == -signal.SIGTERM
+def test_a_failure_is_reported_though_the_log_cannot_be_written(tmp_path: Path) -> None:
+    """Guards a full disk, on which the log lies too, that ended the worker and was charged to the job as a crash."""
+    (tmp_path / "worker.log").symlink_to("/dev/full")
+    with Daemon(tmp_path) as daemon:
+        failed = daemon.do(assign(noop(), faults=(Fault(kind="disk_full"),)))
+        assert isinstance(failed, Failed)
+        assert failed.reason == "disk_full"
+        assert isinstance(daemon.do(assign(noop(1))), Finished), "it goes on to its next job"
+        daemon.send(Exit())
+        assert daemon.status() == 0
 
 
 def test_a_hung_worker_can_be_asked_where_it_stands(daemon: Daemon) -> None:
