@@ -8,6 +8,7 @@ OrchestratorError
 ├── InvalidTransition
 ├── InvariantBroken
 ├── WorkerHandshakeFailed
+├── WrongThread
 ├── WorkersKeepDying
 ├── DeviceUnavailable
 └── SearchCrashed
@@ -101,13 +102,22 @@ class WorkerHandshakeFailed(OrchestratorError):
         super().__init__(f"worker {worker} did not start: {why}; its log is {log}")
 
 
+class WrongThread(OrchestratorError):
+    """Raised when a worker is started from another thread than the main one: it would die with it."""
+
+    exit_code = 70
+
+    def __init__(self, thread: str) -> None:
+        super().__init__(f"workers must be started from the main thread, this is {thread}")
+
+
 class WorkersKeepDying(OrchestratorError):
-    """Raised when workers end before they ever did anything, again and again."""
+    """Raised when workers end without having had a job, again and again: something is wrong with the machine."""
 
     exit_code = 1
 
     def __init__(self, times: int, cause: str, log: str) -> None:
-        super().__init__(f"workers ended {times} times in a row without finishing a job, last: {cause}; see {log}")
+        super().__init__(f"workers ended {times} times in a row before they had a job, last: {cause}; see {log}")
 
 
 class DeviceUnavailable(OrchestratorError):

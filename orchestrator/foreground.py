@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +114,7 @@ class Foreground:
                 payload = msgpack.unpackb(row.payload, raw=False)
                 self._memory.apply(row.type, payload)
                 self._observer.recalled(row.sequence, row.time, row.type, payload)
+        self._memory.forget_missing(set(self._store.checkpoints.digests()))
 
     def _preload(self) -> str | None:
         name = self._plan.spec.trainer.name
@@ -156,6 +158,7 @@ class Foreground:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for number in signals:
                 if self._signal is not None:
+                    self._observer.close()
                     os.kill(os.getpid(), signal.SIGKILL)  # the workers die with us, and the store can take it
                 self._signal = int(number)
                 self._observer.waiting(f"{number.name}: workers stop at a checkpoint; once more to leave at once")
@@ -176,8 +179,15 @@ class Foreground:
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that a group of one is about; several are given as they are."""
-    inner: BaseException = group
-    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
-        inner = inner.exceptions[0]
-    return inner
+    """The error of a group that says most: the first that is one of ours, else the first."""
+    leaves = list(_leaves(group))
+    ours = [error for error in leaves if isinstance(error, OrchestratorError | StoreError | StrategyError)]
+    return (ours or leaves)[0]
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

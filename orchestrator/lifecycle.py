@@ -32,7 +32,7 @@ TERMINAL = frozenset({S.SUCCEEDED, S.FAILED, S.STOPPED})
 
 TRANSITIONS: dict[tuple[JobState, JobState], str] = {
     (S.QUEUED, S.STARTING): "given to a worker",
-    (S.QUEUED, S.STOPPED): "its searches do not want it any more",
+    (S.QUEUED, S.FAILED): "refused: it does not fit into a message to a worker",
     (S.STARTING, S.RUNNING): "the worker reports its first step",
     (S.STARTING, S.SUCCEEDED): "finished before it reported a step",
     (S.STARTING, S.QUEUED): "the attempt died before its first step; tried again",
@@ -58,6 +58,7 @@ class Job:
     state: JobState = JobState.QUEUED
     attempt: int = 0
     failures: int = 0
+    epochs: int = 0
     worker: str | None = None
     alone: bool = False
     held: bool = False

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time as clocks
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from orchestrator import wording
-from orchestrator.observer import Observer
+from orchestrator.observer import Observer, Silent
 from orchestrator.plain import Plain
+from orchestrator.stream import Unfailing
 from orchestrator.watch import Watch
 from store.records.events import AnyEvent
 from store.records.messages import Progress
@@ -22,8 +23,14 @@ __all__ = ["Live", "Observer", "observer"]
 REFRESH_PER_SECOND = 4
 
 
-def observer(stream: TextIO) -> Live | Plain:
-    """Returns the view that suits where it is shown: the live table on a terminal, else plain lines."""
+def observer(stream: TextIO | None) -> Live | Plain | Silent:
+    """Returns the view that suits where it is shown: the live table on a terminal, else plain lines.
+
+    Args:
+        stream: None if this process was started with the stream closed; then nothing is shown.
+    """
+    if stream is None:
+        return Silent()
     return Live(stream) if stream.isatty() else Plain(stream)
 
 
@@ -38,7 +45,7 @@ class Live:
         self._lock = threading.Lock()
         self._started = clocks.monotonic()
         self._live = RichLive(
-            console=Console(file=stream),
+            console=Console(file=cast(TextIO, Unfailing(stream))),
             get_renderable=self.render,
             refresh_per_second=REFRESH_PER_SECOND,
             redirect_stdout=False,
@@ -72,7 +79,7 @@ class Live:
             self._watch.waiting(reason)
 
     def close(self) -> None:
-        """Draws the table once more and leaves it on the screen."""
+        """Draws the table once more, leaves it on the screen and shows the cursor again; safe to call twice."""
         self._live.stop()
 
     def render(self) -> RenderableType:

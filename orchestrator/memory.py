@@ -8,7 +8,7 @@ such a map is plain when it comes from a row, and may be a record when it comes 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -58,7 +58,6 @@ class Memory:
         self.attempts: dict[str, int] = {}
         self._outcomes: dict[str, bytes] = {}  # packed: a history as Python objects takes ten times the memory
         self._checkpoints: dict[str, list[Checkpoint]] = {}
-        self._wanted_by: dict[str, set[str]] = {}
         self._apply: dict[str, Callable[[Payload], None]] = {
             "search_opened": self._opened,
             "search_extended": self._extended,
@@ -103,6 +102,18 @@ class Memory:
         usable = [c for c in self._checkpoints.get(candidate, []) if (c.epoch, c.step) <= (epochs, 0)]
         return usable[-1] if usable else None
 
+    def has(self, candidate: str, checkpoint: str) -> bool:
+        """Whether a candidate has this checkpoint, and it is not quarantined."""
+        return any(known.digest == checkpoint for known in self._checkpoints.get(candidate, ()))
+
+    def forget_missing(self, there: Collection[str]) -> None:
+        """Forgets superseded checkpoints that are not there any more: garbage collection takes them.
+
+        A candidate's newest one is kept even so: only damage can take that, and whoever wants it must hear of it.
+        """
+        for known in self._checkpoints.values():
+            known[:] = [checkpoint for checkpoint in known[:-1] if checkpoint.digest in there] + known[-1:]
+
     def _opened(self, event: Payload) -> None:
         self.searches[event["search"]] = SearchMemory(spec=_plain(event["spec"]))
 
@@ -125,7 +136,6 @@ class Memory:
 
     def _requested(self, event: Payload) -> None:
         self.searches[event["search"]].requests[event["index"]] = event["job"]
-        self._wanted_by.setdefault(event["job"], set()).add(event["search"])
 
     def _job_started(self, event: Payload) -> None:
         self.attempts[event["job"]] = event["attempt"]
@@ -148,7 +158,7 @@ class Memory:
         if outcome["reason"] not in TRANSIENT:
             self._outcomes[event["job"]] = _pack(outcome)
             return
-        for search in self._wanted_by.get(event["job"], ()):
+        for search in event["searches"]:
             self.searches[search].failures[event["job"]] = _pack(outcome)
 
     def _delivered(self, event: Payload) -> None:

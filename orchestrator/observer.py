@@ -33,7 +33,7 @@ class Observer(Protocol):
         ...
 
     def close(self) -> None:
-        """Ends the view; nothing is called after it."""
+        """Ends the view; nothing but another `close` is called after it."""
         ...
 
 

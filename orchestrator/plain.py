@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time as clocks
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 from orchestrator import wording
+from orchestrator.stream import Unfailing
 from orchestrator.watch import Watch
 from store.records.events import AnyEvent, SearchStarted
 from store.records.messages import Progress
@@ -16,18 +16,11 @@ PROGRESS_SECONDS = 5.0
 SUCCESS_SECONDS = 1.0
 
 
-def silence(stream: TextIO) -> None:
-    """Lets what is still written to a stream whose reader is gone go nowhere, instead of failing once more."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
-
-
 class Plain:
     """One line for each notable event, at most one a second for what merely goes well, and progress now and then."""
 
     def __init__(self, stream: TextIO, watch: Watch | None = None) -> None:
-        self._stream = stream
+        self._stream = Unfailing(stream)
         self._watch = watch or Watch()
         self._progress_due = self._watch.clock()
         self._success_due = self._watch.clock()
@@ -103,8 +96,5 @@ class Plain:
 
     def _print(self, time: float, line: str) -> None:
         stamp = clocks.strftime("%H:%M:%S", clocks.localtime(time))
-        try:
-            self._stream.write(f"{stamp}  {line}\n")
-            self._stream.flush()
-        except BrokenPipeError:
-            silence(self._stream)  # the search matters more than who watches it
+        self._stream.write(f"{stamp}  {line}\n")
+        self._stream.flush()

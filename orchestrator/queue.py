@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator
 
 
 class JobQueue:
@@ -25,26 +24,26 @@ class JobQueue:
     def __contains__(self, job: str) -> bool:
         return job in self._waiting
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._waiting)
-
     def push(self, job: str, search: str, *, resumes: bool, epochs: int) -> None:
         """Adds a job that will train for so many epochs."""
         self._ticket += 1
         self._waiting.add(job)
         heapq.heappush(self._heaps.setdefault(search, []), (not resumes, -epochs, self._ticket, job))
 
-    def pop(self, on_workers: Counter[str]) -> str | None:
-        """Takes out the job that is next, given how many jobs each search has on workers."""
-        for search in sorted(self._heaps, key=lambda name: (on_workers[name], name)):
-            heap = self._heaps[search]
-            while heap:
-                job = heapq.heappop(heap)[-1]
-                if job in self._waiting:
-                    self._waiting.discard(job)
-                    return job
-        return None
+    def peek(self, on_workers: Counter[str]) -> str | None:
+        """Returns the job that is next, given how many jobs each search has on workers."""
+        search = self._next(on_workers)
+        return None if search is None else self._heaps[search][0][-1]
 
-    def remove(self, job: str) -> None:
-        """Forgets a job; nothing happens if it does not wait."""
+    def pop(self, on_workers: Counter[str]) -> str | None:
+        """Takes out the job that `peek` returns."""
+        search = self._next(on_workers)
+        if search is None:
+            return None
+        job = heapq.heappop(self._heaps[search])[-1]
         self._waiting.discard(job)
+        return job
+
+    def _next(self, on_workers: Counter[str]) -> str | None:
+        waiting = [search for search, heap in self._heaps.items() if heap]
+        return min(waiting, key=lambda name: (on_workers[name], name), default=None)

@@ -53,6 +53,9 @@ class AwaitSpace:
     """Call `space_returned` when the store's disk has room again."""
 
 
+Sort = tuple[str, str, int]
+"""A kind of request, its trainer, and the epochs to do: jobs alike in these take about as long."""
+
 Command = Assign | SendStop | Answer | Delay | Quarantine | AwaitSpace
 
 
@@ -68,14 +71,14 @@ class Terms:
 class Slot:
     """One worker, and the jobs that it has: the first is under way, the second waits in its socket.
 
-    A second one is sent only to a worker that is `quick`, so that it need not wait for the journal between two short
-    jobs. A worker that is `leaving` gets nothing.
+    A second one is sent only if jobs of its `quick` sort were short here, so that a worker need not wait for the
+    journal between two of them. A worker that is `leaving` gets nothing.
     """
 
     device: str
     pid: int
     jobs: list[str] = field(default_factory=list)
-    quick: bool = False
+    quick: Sort | None = None
     leaving: bool = False
 
 

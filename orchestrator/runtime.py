@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from typing import TypeVar
 
 import anyio
 from anyio import to_thread
@@ -26,12 +28,14 @@ from orchestrator.supervision import Supervisor
 from store.errors import StoreFull
 from store.opening import Store
 from store.records.events import AnyEvent
-from store.records.messages import AnyReport, Progress
+from store.records.messages import AnyReport, Progress, Saved
 from store.records.outcomes import Reason
 from store.records.requests import AnyRequest
 from store.records.spec import Resources
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+
+T = TypeVar("T")
 
 
 class Runtime:
@@ -48,6 +52,7 @@ class Runtime:
         self._quiet = anyio.Event()
         self._space_wait = FIRST_WAIT
         self._why: str | None = None
+        self._leaving = False
         self._resources = resources
         self._supervisor = Supervisor(self, store.folder, resources)
         self._tasks: TaskGroup
@@ -86,7 +91,12 @@ class Runtime:
         self._observer.strategy(done, total, label)
 
     async def drain(self) -> None:
-        """Stops every job at a checkpoint; returns when no worker has one."""
+        """Stops every job at a checkpoint; returns when no worker has one.
+
+        Raises:
+            StoreFull: if what happens meanwhile does not fit on the disk: now nobody waits for room any more.
+        """
+        self._leaving = True
         done = anyio.Event()
         self.post(self.scheduler.drain, done)
         await done.wait()
@@ -102,15 +112,18 @@ class Runtime:
     # What the supervisor calls.
 
     def worker_ready(self, worker: str, device: str, pid: int) -> None:
-        """A worker said hello."""
+        """A worker is ready for jobs."""
         self.post(lambda: self.scheduler.worker_ready(worker, device, pid))
 
-    def worker_lost(self, worker: str, reason: Reason, message: str) -> None:
-        """A worker's process is gone."""
-        self.post(lambda: self.scheduler.worker_lost(worker, reason, message))
+    def worker_lost(self, worker: str, reason: Reason, message: str, sent: Collection[str]) -> None:
+        """A worker's process is gone, and these jobs that had been sent to it."""
+        had = frozenset(sent)
+        self.post(lambda: self.scheduler.worker_lost(worker, reason, message, had))
 
     def report(self, worker: str, message: AnyReport, seconds: float) -> None:
         """A worker said something about its job."""
+        if isinstance(message, Saved):
+            self._space_wait = FIRST_WAIT
         if isinstance(message, Progress):
             self._observer.progress(worker, message.job, message)
         self.post(lambda: self.scheduler.report(worker, message, seconds))
@@ -140,15 +153,7 @@ class Runtime:
     async def _commit(self, events: list[AnyEvent]) -> None:
         if not events:
             return
-        wait = FIRST_WAIT
-        while True:
-            try:
-                last = await asyncio.wrap_future(self._store.journal.submit(events))
-                break
-            except StoreFull as error:
-                self._observer.waiting(f"{error}; nothing is lost, the journal is tried again every {wait:.0f} s")
-                await anyio.sleep(wait)
-                wait = min(2 * wait, LONGEST_WAIT)
+        last = await self._when_there_is_room(lambda: asyncio.wrap_future(self._store.journal.submit(events)))
         now = time.time()
         for offset, event in enumerate(events, start=last - len(events) + 1):
             self._observer.event(offset, now, event)
@@ -166,9 +171,23 @@ class Runtime:
                 self._tasks.start_soon(self._delay, job, seconds)
             case Quarantine(blobs):
                 for blob in blobs:
-                    await to_thread.run_sync(self._store.blobs.quarantine, blob)
+                    quarantine = partial(to_thread.run_sync, self._store.blobs.quarantine, blob)
+                    await self._when_there_is_room(quarantine)
             case AwaitSpace():
                 self._tasks.start_soon(self._await_space)
+
+    async def _when_there_is_room(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Tries a write until the disk has room for it; while it has not, nothing else is acted upon."""
+        wait = FIRST_WAIT
+        while True:
+            try:
+                return await write()
+            except StoreFull as error:
+                if self._leaving:
+                    raise
+                self._observer.waiting(f"{error}; nothing is lost, it is tried again every {wait:g} s")
+                await anyio.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
 
     async def _delay(self, job: str, seconds: float) -> None:
         await anyio.sleep(seconds)

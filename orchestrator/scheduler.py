@@ -7,12 +7,13 @@ events say is folded into `Memory` at once, so that the next stimulus of the sam
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Collection
 
 from orchestrator.errors import InvariantBroken
 from orchestrator.lifecycle import ON_WORKER, Job, JobState, move
 from orchestrator.memory import Checkpoint, Memory
 from orchestrator.queue import JobQueue
-from orchestrator.reactions import Answer, Assign, AwaitSpace, Delay, Quarantine, Reaction, SendStop, Slot, Terms
+from orchestrator.reactions import Answer, Assign, AwaitSpace, Delay, Quarantine, Reaction, SendStop, Slot, Sort, Terms
 from store.records import messages
 from store.records.events import (
     AnyEvent,
@@ -28,14 +29,16 @@ from store.records.events import (
     WorkerEnded,
     WorkerStarted,
 )
+from store.records.framing import LARGEST
 from store.records.messages import AnyReport
 from store.records.outcomes import Failure, Reason
-from store.records.requests import AnyRequest, Train, describe
+from store.records.requests import AnyRequest, Compute, Evaluate, Train, describe
 
 FINAL: frozenset[Reason] = frozenset({"diverged", "bad_request"})
 UNCOUNTED: frozenset[Reason] = frozenset({"disk_full", "corrupt_checkpoint"})
 FIRST_DELAY, LONGEST_DELAY = 0.2, 60.0
 QUICK_SECONDS = 0.05
+LARGEST_ARGUMENTS = LARGEST // 2
 
 
 class Scheduler:
@@ -74,7 +77,10 @@ class Scheduler:
             job.tell(f"asked for by search {search[:12]}: {describe(request)}")
             self.jobs[job.id] = job
             job.searches.append(search)
-            self._enqueue(job)
+            if isinstance(request, Compute) and len(request.arguments) > LARGEST_ARGUMENTS:
+                self._fail(job, "bad_request", f"arguments of {len(request.arguments)} bytes: {LARGEST_ARGUMENTS} fit")
+            else:
+                self._enqueue(job)
         elif search not in job.searches:
             job.searches.append(search)
         return self._react()
@@ -85,13 +91,13 @@ class Scheduler:
         self._emit(WorkerStarted(worker=worker, pid=pid, device=device))
         return self._react()
 
-    def worker_lost(self, worker: str, reason: Reason, message: str) -> Reaction:
-        """A worker's process is gone."""
+    def worker_lost(self, worker: str, reason: Reason, message: str, sent: Collection[str]) -> Reaction:
+        """A worker's process is gone; `sent` are the jobs that had reached it and not ended."""
         slot = self.workers.pop(worker)
         self._emit(WorkerEnded(worker=worker, pid=slot.pid, cause=message))
         for number, name in enumerate(tuple(slot.jobs)):
             job = self._release(slot, name)
-            if number == 0 and not slot.leaving:
+            if number == 0 and name in sent and not slot.leaving:
                 self._attempt_failed(job, reason, message)
             else:
                 self._attempt_failed(job, reason, "its worker ended before it began", counted=False)
@@ -117,7 +123,7 @@ class Scheduler:
                 self._saved(message)
             case messages.Finished():
                 self._release(self.workers[worker], job.id)
-                self.workers[worker].quick = seconds < QUICK_SECONDS
+                self.workers[worker].quick = self._sort_of(job) if seconds < QUICK_SECONDS else None
                 self._finished(job, message, seconds)
             case messages.Failed():
                 self._release(self.workers[worker], job.id)
@@ -201,30 +207,41 @@ class Scheduler:
         self._answer(job)
 
     def _failed(self, job: Job, message: messages.Failed) -> None:
-        if message.reason == "corrupt_checkpoint" and message.checkpoint is not None:
-            self._emit(
-                CheckpointQuarantined(checkpoint=message.checkpoint, blobs=message.blobs, message=message.message)
-            )
-            self._reaction.commands.append(Quarantine(message.blobs))
+        counted = None
+        if message.reason == "corrupt_checkpoint":
+            counted = not self._set_aside(job, message)
         if message.reason == "disk_full" and self.paused is None:
             self.paused = f"the store's disk is full, waiting for space ({message.message})"
             self._reaction.commands.append(AwaitSpace())
-        # Setting a corrupt checkpoint aside brings the job nearer to its end; anything else must not go on for ever.
-        nameless = message.reason == "corrupt_checkpoint" and message.checkpoint is None
-        self._attempt_failed(job, message.reason, message.message, counted=True if nameless else None)
+        self._attempt_failed(job, message.reason, message.message, counted)
+
+    def _set_aside(self, job: Job, message: messages.Failed) -> bool:
+        """Quarantines what could not be read; whether the job can go on from somewhere else, so nearer to its end."""
+        if message.checkpoint is None:
+            return False
+        held = isinstance(job.request, Train) and self.memory.has(job.request.candidate.id, message.checkpoint)
+        self._emit(CheckpointQuarantined(checkpoint=message.checkpoint, blobs=message.blobs, message=message.message))
+        self._reaction.commands.append(Quarantine(message.blobs))
+        return held
 
     def _attempt_failed(self, job: Job, reason: Reason, message: str, counted: bool | None = None) -> None:
-        counted = reason not in UNCOUNTED if counted is None else counted
+        stopping = job.state is JobState.STOPPING
+        counted = (reason not in UNCOUNTED and not stopping) if counted is None else counted
         job.failures += counted
         self._emit(AttemptFailed(job=job.id, attempt=job.attempt, reason=reason, message=message, counted=counted))
-        if reason in FINAL or job.failures > job.retries or (reason == "out_of_memory" and job.alone):
+        if reason in FINAL or self._has_no_other_way(job, reason):
             self._fail(job, reason, message)
-        elif job.state is JobState.STOPPING:
+        elif stopping:
             self._stopped(job, f"ended while stopping: {message}")
+        elif job.failures > job.retries or (reason == "out_of_memory" and job.alone):
+            self._fail(job, reason, message)
         else:
             move(job, JobState.QUEUED, f"{reason}: {message}")
             job.alone = job.alone or reason == "out_of_memory"
             self._try_again(job, counted)
+
+    def _has_no_other_way(self, job: Job, reason: Reason) -> bool:
+        return reason == "corrupt_checkpoint" and isinstance(job.request, Evaluate)
 
     def _try_again(self, job: Job, counted: bool) -> None:
         if not counted:
@@ -236,12 +253,13 @@ class Scheduler:
         self._reaction.commands.append(Delay(job.id, seconds))
 
     def _fail(self, job: Job, reason: Reason, message: str) -> None:
-        tries = "" if reason in FINAL else f" ({job.failures} attempt{'s' * (job.failures > 1)} failed)"
+        once = reason in FINAL or self._has_no_other_way(job, reason)
+        tries = "" if once else f" ({job.failures} attempt{'s' * (job.failures > 1)} failed)"
         move(job, JobState.FAILED, f"{reason}: {message}")
         outcome = Failure(
             reason=reason, retryable=reason not in FINAL, message=f"{message}{tries}", story=tuple(job.story)
         )
-        self._emit(JobFailed(job=job.id, outcome=outcome))
+        self._emit(JobFailed(job=job.id, outcome=outcome, searches=tuple(job.searches)))
         self._answer(job)
 
     def _stopped(self, job: Job, why: str) -> None:
@@ -267,8 +285,8 @@ class Scheduler:
             self._alone.append(job.id)
             return
         start = self._start_of(job.request)
-        epochs = job.request.epochs - (start.epoch if start else 0) if isinstance(job.request, Train) else 0
-        self._queue.push(job.id, job.searches[0], resumes=start is not None, epochs=epochs)
+        job.epochs = job.request.epochs - (start.epoch if start else 0) if isinstance(job.request, Train) else 0
+        self._queue.push(job.id, job.searches[0], resumes=start is not None, epochs=job.epochs)
 
     def _fill(self) -> None:
         if self.draining or self.paused is not None:
@@ -283,7 +301,14 @@ class Scheduler:
             self._assign_next(name, slot)
         for name, slot in self.workers.items():
             if slot.quick and len(slot.jobs) == 1 and not self._alone and not self._is_taken_alone(slot.device):
-                self._assign_next(name, slot)
+                ahead = self._queue.peek(self._on_workers)
+                alike = (self.jobs[job] for job in (slot.jobs[0], ahead) if job is not None)
+                if ahead is not None and {self._sort_of(job) for job in alike} == {slot.quick}:
+                    self._assign_next(name, slot)
+
+    def _sort_of(self, job: Job) -> Sort:
+        candidate = job.request.candidate
+        return (job.request.kind, candidate.trainer.name if candidate else "", job.epochs)
 
     def _assign_next(self, name: str, slot: Slot) -> None:
         job = self._queue.pop(self._on_workers)

@@ -123,11 +123,6 @@ class SearchPort:
         """Shows how far the strategy is."""
         self._daemon.strategy_progress(self.search, done, total, label)
 
-    @property
-    def open(self) -> int:
-        """How many requests the strategy waits for."""
-        return len(self._open)
-
     async def _recorded(self, job: str, call: int, pending: Sequence[Handle]) -> Handle:
         for handle in pending:
             if handle.key == job:

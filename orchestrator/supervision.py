@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -28,11 +29,11 @@ class Listener(Protocol):
     """Who hears of the workers."""
 
     def worker_ready(self, worker: str, device: str, pid: int) -> None:
-        """A worker said hello."""
+        """A worker is ready for jobs."""
         ...
 
-    def worker_lost(self, worker: str, reason: Reason, message: str) -> None:
-        """A worker's process is gone."""
+    def worker_lost(self, worker: str, reason: Reason, message: str, sent: Collection[str]) -> None:
+        """A worker's process is gone, and these jobs that had been sent to it."""
         ...
 
     def report(self, worker: str, message: AnyReport, seconds: float) -> None:
@@ -50,7 +51,7 @@ class _Watched:
     freed: float = 0.0
     stop_by: float | None = None
     verdict: tuple[Reason, str] | None = None
-    did_something: bool = False
+    ready: bool = False
 
 
 class Supervisor:
@@ -61,6 +62,7 @@ class Supervisor:
         self._store = store
         self._resources = resources
         self._watched: dict[str, _Watched] = {}
+        self._starting: dict[str, anyio.CancelScope] = {}
         self._leaving = False
         self._idle_deaths = 0
         self._gone = anyio.Event()
@@ -89,6 +91,8 @@ class Supervisor:
     async def leave(self) -> None:
         """Ends all workers; returns when no process is left."""
         self._leaving = True
+        for scope in self._starting.values():
+            scope.cancel()
         for watched in list(self._watched.values()):
             watched.process.send(messages.Exit())
         with anyio.move_on_after(EXIT_SECONDS):
@@ -111,31 +115,54 @@ class Supervisor:
         """Starts a worker, listens to it until it ends, and tells how it ended."""
         log = self._store / "logs" / f"{name}.log"
         try:
-            process = await WorkerProcess.start(
-                name, device, self._store, threads=self._resources.threads, preload=preload, log=log
-            )
+            process = await self._start(name, device, preload, log)
         except WorkerHandshakeFailed as error:
             await self._count_idle_death(str(error), log)
             return
+        if process is None:
+            return
         watched = self._watched[name] = _Watched(process, anyio.current_time())
-        cause = ""
+        fault = ""
         try:
-            self._listener.worker_ready(name, device.name, process.pid)
-            cause = await process.listen(lambda message: self._hear(name, watched, message))
+            if preload is None:
+                self._is_ready(name, device, watched)
+            fault = await process.listen(lambda message: self._hear(name, device, watched, message))
         finally:
             del self._watched[name]
             ended = await process.end(0.0 if watched.verdict else EXIT_SECONDS)
-        reason, message = watched.verdict or ("crashed", cause or f"the worker {ended}")
-        self._listener.worker_lost(name, reason, message)
-        if not watched.did_something and not self._leaving:
+        reason, message = watched.verdict or ("crashed", fault or f"the worker {ended}")
+        if watched.ready:
+            self._listener.worker_lost(name, reason, message, watched.jobs.keys())
+        if not watched.jobs and not self._leaving:
             await self._count_idle_death(message, log)
 
-    def _hear(self, name: str, watched: _Watched, message: AnyReport) -> None:
+    async def _start(self, name: str, device: Device, preload: str | None, log: Path) -> WorkerProcess | None:
+        """Starts a worker; gives it up, and returns None, if the daemon leaves meanwhile."""
+        with anyio.CancelScope() as scope:
+            self._starting[name] = scope
+            try:
+                return await WorkerProcess.start(
+                    name, device, self._store, threads=self._resources.threads, preload=preload, log=log
+                )
+            finally:
+                del self._starting[name]
+        return None
+
+    def _is_ready(self, name: str, device: Device, watched: _Watched) -> None:
+        watched.ready = True
+        self._listener.worker_ready(name, device.name, watched.process.pid)
+
+    def _hear(self, name: str, device: Device, watched: _Watched, message: AnyReport) -> None:
         watched.heard = now = anyio.current_time()
+        if not watched.ready:
+            # Until its trainer is imported it has no job: what goes wrong before is the machine's fault, not a job's.
+            if isinstance(message, messages.Progress) and message.note == messages.READY:
+                self._is_ready(name, device, watched)
+            return
         seconds = 0.0
         if isinstance(message, messages.Finished | messages.Stopped | messages.Failed):
             seconds = now - max(watched.jobs.pop(message.job, now), watched.freed)
-            watched.freed, watched.did_something = now, True
+            watched.freed = now
             watched.stop_by = watched.stop_by if watched.jobs else None
             self._idle_deaths = 0
         self._listener.report(name, message, seconds)
@@ -162,7 +189,7 @@ class Supervisor:
 
     def _judge(self, watched: _Watched, now: float) -> None:
         limits, verdict = self._resources, ""
-        if watched.verdict is not None or not watched.jobs:
+        if watched.verdict is not None or (watched.ready and not watched.jobs):
             return
         if now - watched.heard > limits.hang_seconds:
             verdict = f"the worker was silent for more than {limits.hang_seconds:g} s and was killed"

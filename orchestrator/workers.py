@@ -23,7 +23,7 @@ import anyio
 from anyio.abc import Process
 
 from orchestrator.devices import Device
-from orchestrator.errors import OrchestratorError, WorkerHandshakeFailed
+from orchestrator.errors import WorkerHandshakeFailed, WrongThread
 from store.errors import BadFrame
 from store.records import framing
 from store.records.messages import PROTOCOL, REPORT, AnyOrder, AnyReport, Exit, Hello
@@ -98,7 +98,7 @@ class WorkerProcess:
             WorkerHandshakeFailed: if it does not greet in time, or in another version of the protocol.
         """
         if threading.current_thread() is not threading.main_thread():
-            raise OrchestratorError("workers must be started from the main thread: they die with the thread")
+            raise WrongThread(threading.current_thread().name)
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "trainers.worker", "--store", str(store), "--fd", str(theirs.fileno())]
         command += ["--worker", name, "--threads", str(threads), "--device", device.kind, "--parent", str(os.getpid())]
@@ -114,7 +114,12 @@ class WorkerProcess:
             )
         _, wire = await asyncio.get_running_loop().connect_accepted_socket(_Wire, ours)
         worker = cls(name, process, wire, log)
-        await worker._greet()
+        try:
+            await worker._greet()
+        except BaseException:
+            worker.kill()
+            await worker.end(0)
+            raise
         return worker
 
     def send(self, order: AnyOrder) -> None:
@@ -163,8 +168,7 @@ class WorkerProcess:
             why = self._wire.fault or "it closed its socket before saying hello"
         else:
             why = f"it said nothing for {HANDSHAKE_SECONDS:.0f} s"
-        self.kill()
-        raise WorkerHandshakeFailed(self.name, f"{why}; it {await self.end(0)}", str(self.log))
+        raise WorkerHandshakeFailed(self.name, why, str(self.log))
 
 
 def _open_log(path: Path) -> BufferedWriter:

@@ -63,7 +63,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except EXPECTED as error:
             raise _failure(error, str(error), error.exit_code, kwargs) from error
         except BrokenPipeError as error:
-            from orchestrator.plain import silence
+            from orchestrator.stream import silence
 
             silence(sys.stdout)
             raise typer.Exit(BROKEN_PIPE) from error
@@ -83,8 +83,8 @@ def _failure(error: BaseException, message: str, code: int, options: dict[str, A
 
 
 def print_json(value: Any) -> None:
-    """Prints a value as one line of JSON on stdout."""
-    typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    """Prints a value as one line of JSON on stdout, in ASCII: any encoding of stdout can carry that."""
+    typer.echo(json.dumps(value, allow_nan=False))
 
 
 def print_table(headings: list[str], rows: list[list[str]]) -> None:

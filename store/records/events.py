@@ -124,6 +124,7 @@ class JobFailed(Record):
     type: Literal["job_failed"] = "job_failed"
     job: str
     outcome: Failure
+    searches: tuple[str, ...] = Field(default=(), description="those that were waiting, and get this answer")
 
 
 class JobStopped(Record):

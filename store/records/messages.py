@@ -12,6 +12,8 @@ from store.records.outcomes import EpochMetrics, Outcome, Reason
 from store.records.requests import Request
 
 PROTOCOL = 1
+READY = "ready"
+"""The note of the `Progress` with which a worker says that it has imported what it was told to."""
 
 
 class JobSettings(Record):

@@ -62,6 +62,14 @@ def test_a_checkpoint_that_was_retrained_after_a_quarantine_counts_again() -> No
     assert memory.newest("c", 9) == Checkpoint(2, 0, "2.0")
 
 
+def test_checkpoints_that_garbage_collection_took_are_forgotten_but_not_the_newest() -> None:
+    memory = folded(checkpoint(1), checkpoint(2), checkpoint(3))
+    memory.forget_missing({"2.0"})
+    assert memory.newest("c", 1) is None
+    assert memory.newest("c", 2) == Checkpoint(2, 0, "2.0")
+    assert memory.newest("c", 9) == Checkpoint(3, 0, "3.0")
+
+
 def test_requests_and_deliveries_are_remembered_by_their_place() -> None:
     request = train(1)
     memory = folded(

@@ -31,10 +31,10 @@ def test_the_search_with_fewest_jobs_on_workers_is_served_first() -> None:
     assert queue.pop(Counter({"a": 1, "b": 1})) == "a1"
 
 
-def test_a_removed_job_is_not_given_out() -> None:
+def test_a_look_at_the_next_job_leaves_it_there() -> None:
     queue = JobQueue()
-    queue.push("gone", "s", resumes=False, epochs=1)
-    queue.push("kept", "s", resumes=False, epochs=1)
-    queue.remove("gone")
-    assert len(queue) == 1
-    assert drain(queue) == ["kept"]
+    queue.push("only", "s", resumes=False, epochs=1)
+    assert queue.peek(Counter()) == "only"
+    assert "only" in queue
+    assert drain(queue) == ["only"]
+    assert queue.peek(Counter()) is None

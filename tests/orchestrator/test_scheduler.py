@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from orchestrator.lifecycle import JobState
-from orchestrator.reactions import Answer, Assign, AwaitSpace, Delay, Quarantine, Reaction, SendStop
+from orchestrator.reactions import Answer, Assign, AwaitSpace, Delay, Quarantine, Reaction, SendStop, Terms
 from orchestrator.scheduler import Scheduler
 from store.records import messages
 from store.records.outcomes import Failure, Trained
-from store.records.requests import Train
-from tests.orchestrator.builders import failed, finished, saved, scheduler, train
+from store.records.requests import Compute, Evaluate, Train
+from tests.orchestrator.builders import candidate, failed, finished, saved, scheduler, train
 
 
 def kinds(reaction: Reaction) -> list[str]:
@@ -107,7 +107,7 @@ def test_a_checkpoint_in_mid_epoch_is_resumed_from() -> None:
     made = running(request)
     made.report("w0", saved(request, 1, 1), 0.1)
     made.report("w0", saved(request, 1, 1, step=7), 0.1)
-    made.worker_lost("w0", "crashed", "exited")
+    made.worker_lost("w0", "crashed", "exited", made.workers["w0"].jobs[:1])
     made.delay_over(request.key)
     (command,) = assigned(made.worker_ready("w0", "cpu", 2))
     assert command.message.resume == saved(request, 1, 1, step=7).checkpoint
@@ -116,12 +116,12 @@ def test_a_checkpoint_in_mid_epoch_is_resumed_from() -> None:
 def test_a_crashed_attempt_is_tried_again_after_a_delay_and_then_given_up() -> None:
     request = train(1)
     made = running(request, retries=1)
-    reaction = made.worker_lost("w0", "crashed", "exited with status 3")
+    reaction = made.worker_lost("w0", "crashed", "exited with status 3", made.workers["w0"].jobs[:1])
     assert kinds(reaction) == ["worker_ended", "attempt_failed"]
     assert [type(command) for command in reaction.commands] == [Delay]
     made.delay_over(request.key)
     made.worker_ready("w0", "cpu", 2)
-    last = made.worker_lost("w0", "crashed", "exited with status 3")
+    last = made.worker_lost("w0", "crashed", "exited with status 3", made.workers["w0"].jobs[:1])
     assert kinds(last) == ["worker_ended", "attempt_failed", "job_failed"]
     outcome = made.memory.outcome(request.key, "s")
     assert isinstance(outcome, Failure)
@@ -134,7 +134,7 @@ def test_each_delay_is_longer_than_the_one_before() -> None:
     made = running(request, retries=5)
     delays = []
     for number in range(4):
-        reaction = made.worker_lost("w0", "crashed", "exited")
+        reaction = made.worker_lost("w0", "crashed", "exited", made.workers["w0"].jobs[:1])
         delays += [command.seconds for command in reaction.commands if isinstance(command, Delay)]
         made.delay_over(request.key)
         made.worker_ready("w0", "cpu", number + 2)
@@ -227,7 +227,7 @@ def test_a_report_of_an_older_attempt_is_journalled_as_stale_and_changes_nothing
     request = train(1)
     made = running(request)
     made.worker_ready("w1", "cpu", 2)
-    made.worker_lost("w0", "hung", "silent")
+    made.worker_lost("w0", "hung", "silent", made.workers["w0"].jobs[:1])
     made.worker_ready("w0", "cpu", 3)
     made.delay_over(request.key)
     state = made.jobs[request.key].state
@@ -260,7 +260,11 @@ def test_a_worker_that_dies_while_stopping_leaves_a_stopped_job() -> None:
     request = train(1)
     made = running(request)
     made.drain()
-    assert kinds(made.worker_lost("w0", "hung", "did not stop")) == ["worker_ended", "attempt_failed", "job_stopped"]
+    assert kinds(made.worker_lost("w0", "hung", "did not stop", made.workers["w0"].jobs[:1])) == [
+        "worker_ended",
+        "attempt_failed",
+        "job_stopped",
+    ]
 
 
 def test_a_quick_worker_has_one_job_ahead_and_its_end_costs_that_job_nothing() -> None:
@@ -273,9 +277,76 @@ def test_a_quick_worker_has_one_job_ahead_and_its_end_costs_that_job_nothing() -
     assert [command.message.job for command in assigned(slow)] == [second.key]
     quick = made.report("w0", finished(second, 1), 0.001)
     assert [command.message.job for command in assigned(quick)] == [third.key, fourth.key]
-    made.worker_lost("w0", "crashed", "exited")
+    made.worker_lost("w0", "crashed", "exited", made.workers["w0"].jobs[:1])
     assert (made.jobs[third.key].failures, made.jobs[fourth.key].failures) == (1, 0)
     assert [command.message.job for command in assigned(made.worker_ready("w0", "cpu", 2))] == [fourth.key]
+
+
+def test_a_worker_that_is_killed_while_stopping_never_fails_its_job() -> None:
+    """Else a job that was slow to stop once would have failed for good in the resumed search."""
+    request = train(1)
+    made = running(request, retries=0)
+    made.drain()
+    lost = made.worker_lost("w0", "hung", "did not stop", [request.key])
+    assert "job_failed" not in kinds(lost)
+    assert made.memory.outcome(request.key, "s") is None
+
+
+def test_a_job_that_never_reached_its_worker_is_not_to_blame_for_the_workers_end() -> None:
+    request = train(1)
+    made = running(request, retries=0)
+    made.worker_lost("w0", "crashed", "exited", [])
+    assert made.jobs[request.key].failures == 0
+
+
+def test_an_evaluation_of_a_corrupt_checkpoint_fails_at_once() -> None:
+    """Guards against asking for the same broken checkpoint for ever."""
+    asked = Evaluate(candidate=candidate(1), checkpoint="c" * 64)
+    made = scheduler()
+    made.worker_ready("w0", "cpu", 1)
+    made.request("s", 0, asked)
+    message = messages.Failed(
+        job=asked.key, attempt=1, reason="corrupt_checkpoint", message="flipped", checkpoint="c" * 64
+    )
+    assert "job_failed" in kinds(made.report("w0", message, 0.1))
+
+
+def test_a_training_that_names_an_unknown_corrupt_checkpoint_is_not_tried_for_ever() -> None:
+    request = train(1)
+    made = running(request, retries=0)
+    assert "job_failed" in kinds(made.report("w0", failed(request, 1, "corrupt_checkpoint", checkpoint="c" * 64), 0.1))
+
+
+def test_a_search_that_was_not_waiting_does_not_inherit_anothers_failure() -> None:
+    """A asks, is interrupted; B asks for the same and sees it fail; A, resumed, has it tried again."""
+    request = train(1)
+    made = running(request, retries=0)
+    made.memory.apply("search_opened", {"search": "b", "spec": {}})
+    other = Scheduler(made.memory)
+    other.add_search("b", Terms(retries=0))
+    other.worker_ready("w0", "cpu", 2)
+    other.request("b", 0, request)
+    other.report("w0", failed(request, 2, "error"), 0.1)
+    assert made.memory.outcome(request.key, "b") is not None
+    assert made.memory.outcome(request.key, "s") is None
+
+
+def test_arguments_that_do_not_fit_into_a_message_are_a_failure_not_the_daemons_end() -> None:
+    made = scheduler()
+    made.worker_ready("w0", "cpu", 1)
+    asked = Compute(function="trainers.compute:x", arguments=b"0" * (1 << 20))
+    assert kinds(made.request("s", 0, asked)) == ["requested", "job_failed"]
+    outcome = made.memory.outcome(asked.key, "s")
+    assert isinstance(outcome, Failure)
+    assert outcome.reason == "bad_request"
+
+
+def test_a_long_job_is_never_queued_behind_another() -> None:
+    made = running(train(0))
+    for index, request in enumerate((train(1, 100), train(2, 100)), start=1):
+        made.request("s", index, request)
+    quick = made.report("w0", finished(train(0), 1), 0.001)
+    assert len(assigned(quick)) == 1
 
 
 class SchedulerMachine(RuleBasedStateMachine):
@@ -317,7 +388,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(["w0", "w1", "w2"]))
     def lose_worker(self, name: str) -> None:
         if name in self.made.workers:
-            self.take(self.made.worker_lost(name, "crashed", "gone"))
+            self.take(self.made.worker_lost(name, "crashed", "gone", self.made.workers[name].jobs[:1]))
 
     @rule(
         name=st.sampled_from(["w0", "w1", "w2"]),

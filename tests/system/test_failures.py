@@ -69,7 +69,7 @@ def test_a_failed_attempt_is_tried_again_and_the_result_is_the_same(
     assert_sound(store)
 
 
-@pytest.mark.parametrize(("kind", "reason"), [("nan", "diverged"), ("error", "error")])
+@pytest.mark.parametrize(("kind", "reason"), [("nan", "diverged"), ("error", "error"), ("exit", "crashed")])
 def test_a_candidate_that_always_fails_is_kept_with_its_failure_and_the_search_goes_on(
     tmp_path: Path, kind: str, reason: str
 ) -> None:
