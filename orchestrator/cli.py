@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import typer
 
 from orchestrator.commands import check, cost, devices, gc, report, run, searches, show, status, story, version
@@ -29,6 +32,9 @@ app.command("version")(version.version)
 
 def main() -> None:
     """Runs the command line; the process ends with the command's exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a search's name may have what the terminal's encoding lacks
     app(prog_name="coldframe")
 
 

@@ -6,7 +6,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec, TypeVar
 
@@ -76,7 +76,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def _failure(error: BaseException, message: str, code: int, options: dict[str, Any]) -> typer.Exit:
-    typer.echo(f"coldframe: {message}", err=True)
+    with suppress(OSError):  # stderr may lie on the full disk that the message is about
+        typer.echo(f"coldframe: {message}", err=True)
     if options.get("as_json"):
         print_json({"error": {"kind": type(error).__name__, "message": message, "exit_code": code}})
     return typer.Exit(code)

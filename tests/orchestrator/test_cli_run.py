@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
-from tests.orchestrator.command import process
+from tests.orchestrator.command import REPOSITORY, coldframe, process
 
 SPEC = """
 name = "{name}"
@@ -48,6 +50,23 @@ def test_a_second_search_for_the_same_candidates_trains_nothing_and_says_so(tmp_
     assert "Nothing was trained: the store had every answer." in second.out
     assert "epochs: 0 trained, 0 saved by resuming, 6 saved by memo" in second.out
     assert process("run", spec(tmp_path, "second"), "--store", store, "--json").json["best"] == first["best"]
+
+
+def test_a_search_whose_lines_cannot_be_written_is_finished_all_the_same(tmp_path: Path) -> None:
+    """Guards `coldframe run SPEC > log` on a full disk; only the conclusion, which cannot be printed, is an error."""
+    command = [sys.executable, "-m", "orchestrator.cli", "run", spec(tmp_path), "--store", tmp_path / "store"]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False)
+    assert (ended.returncode, ended.stderr) == (74, "coldframe: [Errno 28] No space left on device\n")
+    assert coldframe("status", "--store", tmp_path / "store", "--json").json["status"] == "finished"
+
+
+def test_a_name_that_the_encoding_lacks_is_no_error(tmp_path: Path) -> None:
+    path = spec(tmp_path)
+    path.write_text(path.read_text().replace("small", "a→b"))
+    ended = process("run", path, "--store", tmp_path / "store", PYTHONIOENCODING="latin-1:strict")
+    assert ended.code == 0, ended.err
+    assert "search a\\u2192b" in ended.out
 
 
 def test_a_spec_that_cannot_be_used_is_refused_with_all_that_is_wrong(tmp_path: Path) -> None:

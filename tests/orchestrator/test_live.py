@@ -6,6 +6,7 @@ import io
 import os
 import pty
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.console import Console
 from orchestrator.live import Live, observer
 from orchestrator.observer import Observer, Silent
 from orchestrator.plain import PROGRESS_SECONDS, Plain
+from orchestrator.stream import silence
 from orchestrator.watch import Watch
 from store.records.messages import Progress
 from tests.orchestrator.telling import Teller, accuracy, candidate, small_search
@@ -202,6 +204,54 @@ def test_a_search_goes_on_when_nobody_reads_its_lines_any_more() -> None:
         plain.close()
     assert watch.best is not None
     assert watch.best["epochs"] == 4
+
+
+@pytest.mark.parametrize("kind", [Plain, Live])
+def test_a_search_goes_on_when_its_lines_cannot_be_written(kind: type[Plain] | type[Live]) -> None:
+    """Guards `coldframe run SPEC > log` on a full disk, which ended the search."""
+    watch = Watch(Clock())
+    stream = open("/dev/full", "w", buffering=1)  # noqa: SIM115 (closing it would fail)
+    view = kind(stream, watch)
+    play(small_search(), view)
+    view.close()
+    assert watch.best is not None
+    assert watch.best["epochs"] == 4
+    with pytest.raises(OSError, match="No space left"):
+        stream.write("the stream is as full as the test says\n")
+    silence(stream)
+    stream.close()
+
+
+@pytest.mark.parametrize("kind", [Plain, Live])
+def test_what_the_encoding_lacks_is_written_as_an_escape(kind: type[Plain] | type[Live]) -> None:
+    """Guards a search called `é` under PYTHONIOENCODING=ascii, which ended with a UnicodeEncodeError."""
+    buffer, teller = io.BytesIO(), Teller()
+    teller.open("é")
+    view = kind(io.TextIOWrapper(buffer, encoding="ascii"), Watch(Clock()))
+    play(teller, view)
+    view.close()
+    assert b"\\xe9 (555555555555)" in buffer.getvalue()
+
+
+def test_the_cursor_is_shown_again_and_closing_twice_does_no_more() -> None:
+    """A second Ctrl-C closes the view and ends the process at once; the command closes it too."""
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w") as stream:
+        live = Live(stream)
+        assert b"\x1b[?25l" in os.read(leader, 1 << 16), "hidden while the table is drawn"
+        live.close()
+        live.close()
+    shown = b""
+    with suppress(OSError):  # the other end is closed: all was read
+        while data := os.read(leader, 1 << 16):
+            shown += data
+    os.close(leader)
+    assert shown.count(b"\x1b[?25h") == 1
+
+
+def test_a_process_without_stdout_is_watched_by_nobody() -> None:
+    """Guards `coldframe run SPEC >&-`: Python has no sys.stdout then."""
+    assert isinstance(observer(None), Silent)
 
 
 def test_the_silent_observer_takes_everything() -> None:
