@@ -210,7 +210,7 @@ def test_a_search_goes_on_when_nobody_reads_its_lines_any_more() -> None:
 def test_a_search_goes_on_when_its_lines_cannot_be_written(kind: type[Plain] | type[Live]) -> None:
     """Guards `coldframe run SPEC > log` on a full disk, which ended the search."""
     watch = Watch(Clock())
-    stream = open("/dev/full", "w", buffering=1)  # noqa: SIM115 (closing it would fail)
+    stream = open("/dev/full", "w", buffering=1)
     view = kind(stream, watch)
     play(small_search(), view)
     view.close()
