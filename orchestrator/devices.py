@@ -1,18 +1,25 @@
-"""What jobs can run on: the GPUs that NVML knows, or the CPU."""
+"""What jobs can run on: the GPUs that NVML knows and the user has not hidden, or the CPU."""
 
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from orchestrator.errors import DeviceUnavailable
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
 
 class Device(NamedTuple):
-    """A processor that workers share; `number` is the GPU's number, None for the CPU."""
+    """A processor that workers share.
+
+    `visible` is what CUDA calls a GPU: its number on the bus, or its UUID if that is how the user named it. It is None
+    for the CPU. What the driver does not tell is None too.
+    """
 
     name: str
-    number: int | None = None
+    visible: str | None = None
     model: str = ""
     memory_bytes: int | None = None
     memory_used_bytes: int | None = None
@@ -21,11 +28,12 @@ class Device(NamedTuple):
     @property
     def kind(self) -> str:
         """`cuda` or `cpu`, as torch has it."""
-        return "cpu" if self.number is None else "cuda"
+        return "cpu" if self.visible is None else "cuda"
 
     def environment(self) -> dict[str, str]:
         """The variables that pin a process to this device."""
-        return {"CUDA_VISIBLE_DEVICES": "" if self.number is None else str(self.number)}
+        # CUDA numbers the fastest GPU first unless it is told otherwise; NVML, which found them, goes by the bus.
+        return {VISIBLE: self.visible or "", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def cpu() -> Device:
@@ -34,7 +42,11 @@ def cpu() -> Device:
 
 
 def gpus() -> list[Device]:
-    """Returns the GPUs of this machine as the driver reports them; none where there is no driver."""
+    """Returns the GPUs of this machine as the driver reports them; none where there is no driver.
+
+    Where the environment has `CUDA_VISIBLE_DEVICES`, only those that it lists, in its order, which schedulers of
+    clusters rely on. As in CUDA, the list ends at the first number that no GPU has; numbers go by the bus.
+    """
     import pynvml
 
     try:
@@ -42,19 +54,9 @@ def gpus() -> list[Device]:
     except pynvml.NVMLError:
         return []
     try:
-        return [_gpu(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return list(_visible(pynvml.nvmlDeviceGetCount(), os.environ.get(VISIBLE)))
     finally:
         pynvml.nvmlShutdown()
-
-
-def _gpu(index: int) -> Device:
-    import pynvml
-
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    busy = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
-    model = str(pynvml.nvmlDeviceGetName(handle))
-    return Device(f"cuda:{index}", index, model, int(memory.total), int(memory.used), busy)
 
 
 def slots(wanted: str, workers: int) -> list[Device]:
@@ -69,6 +71,49 @@ def slots(wanted: str, workers: int) -> list[Device]:
     """
     found = gpus() if wanted != "cpu" else []
     if wanted == "cuda" and not found:
-        raise DeviceUnavailable(wanted, "no GPU that NVML knows (is the driver loaded?)")
+        hidden = os.environ.get(VISIBLE)
+        why = "is the driver loaded?" if hidden is None else f"{VISIBLE} is {hidden!r}"
+        raise DeviceUnavailable(wanted, f"no GPU that NVML knows ({why})")
     devices = found or [cpu()]
     return [devices[slot % len(devices)] for slot in range(workers)]
+
+
+def _visible(count: int, listed: str | None) -> Iterator[Device]:
+    """Yields the GPUs that a value of `CUDA_VISIBLE_DEVICES` lists, or all if there is none."""
+    import pynvml
+
+    entries = [str(index) for index in range(count)] if listed is None else listed.split(",")
+    for entry in map(str.strip, entries):
+        if entry.isdecimal() and int(entry) < count:
+            yield _gpu(entry, _told(pynvml.nvmlDeviceGetHandleByIndex, int(entry)))
+        elif entry.startswith(("GPU-", "MIG-")):
+            yield _gpu(entry, _told(pynvml.nvmlDeviceGetHandleByUUID, entry))
+        else:
+            return
+
+
+def _gpu(entry: str, handle: Any) -> Device:
+    import pynvml
+
+    memory = _told(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    rates = _told(pynvml.nvmlDeviceGetUtilizationRates, handle)
+    return Device(
+        name=f"cuda:{entry}",
+        visible=entry,
+        model=str(_told(pynvml.nvmlDeviceGetName, handle) or ""),
+        memory_bytes=None if memory is None else int(memory.total),
+        memory_used_bytes=None if memory is None else int(memory.used),
+        utilisation=None if rates is None else rates.gpu / 100,
+    )
+
+
+def _told(ask: Callable[[Any], Any], about: Any) -> Any:
+    """What NVML answers, or None: a part of a GPU (MIG) has no utilisation, a shortened UUID no handle."""
+    import pynvml
+
+    if about is None:
+        return None
+    try:
+        return ask(about)
+    except pynvml.NVMLError:
+        return None
