@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ import strategies.registry
 import strategies.spaces.registry
 import trainers.registry
 from orchestrator.errors import Problem, SpecError, TotalLowered
-from store.records.candidates import Data, Named
+from store.records.candidates import Data, DataSpec, Named
 from store.records.spec import SearchSpec
 from strategies.errors import InvalidOptions, StrategyError
 from strategies.run import Strategy
@@ -23,6 +23,9 @@ from trainers.errors import TrainerError
 from trainers.fingerprint import expand, identity
 
 Made = TypeVar("Made")
+
+DEEPEST = 20
+LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -54,23 +57,27 @@ def load(path: Path) -> Plan:
             raw = tomllib.load(file)
     except OSError as error:
         raise SpecError(str(path), [Problem("file", None, f"cannot be read: {error.strerror}")]) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # malformed, not UTF-8, or a number of more than 4,300 digits
         raise SpecError(str(path), [Problem("file", None, f"is not TOML: {error}")]) from error
+    except RecursionError as error:
+        raise SpecError(str(path), [_TOO_DEEP]) from error
     return plan(raw, str(path))
 
 
 def plan(raw: dict[str, Any], file: str) -> Plan:
     """Checks what was read from a file; raises `SpecError` as `load` does."""
-    problems: list[Problem] = []
+    problems = list(_unstorable(raw))
+    if _TOO_DEEP in problems:
+        raise SpecError(file, problems)
     spec = _caught(problems, "", lambda: SearchSpec.model_validate(raw))
     options = _if_named(raw, "strategy", problems, strategies.registry.options)
     space = _if_named(raw, "space", problems, strategies.spaces.registry.create)
     trainer = _if_named({"trainer": {"name": "cell"}} | raw, "trainer", problems, _trainer)
-    data = _caught(problems, "data", lambda: identity(spec.data)) if spec is not None else None
+    data = _data(raw, problems)
     if problems or spec is None or options is None or space is None or trainer is None or data is None:
         raise SpecError(file, problems)
     # Defaults are written out, so that leaving an option out and giving its default are the same.
-    strategy = Named(name=spec.strategy.name, options=options.model_dump(exclude_none=True))
+    strategy = Named(name=spec.strategy.name, options=options.model_dump(mode="json", exclude_none=True))
     filled = spec.model_copy(update={"space": space.spec, "trainer": trainer, "strategy": strategy})
     _caught(problems, "strategy", lambda: strategies.registry.create(filled))
     if problems:
@@ -106,7 +113,35 @@ def _total(spec: SearchSpec, key: str) -> int:
 
 def _trainer(named: Named) -> Named:
     options = trainers.registry.entry(named.name).options.model_validate(named.options)
-    return Named(name=named.name, options=options.model_dump())
+    return Named(name=named.name, options=options.model_dump(mode="json"))
+
+
+def _data(raw: dict[str, Any], problems: list[Problem]) -> Data | None:
+    """Identifies the data set, also where other tables are wrong, so that its problems are told with theirs."""
+    try:
+        spec = DataSpec.model_validate(raw["data"])
+    except (KeyError, ValidationError):
+        return None  # `SearchSpec` has said so already
+    return _caught(problems, "data", lambda: identity(spec))
+
+
+_TOO_DEEP = Problem("file", None, f"is nested more than {DEEPEST} deep")
+
+
+def _unstorable(raw: dict[str, Any]) -> Iterator[Problem]:
+    """Yields what TOML can hold and neither the journal nor a strategy can: large integers, and endless nesting."""
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), raw)]
+    while waiting:
+        keys, value = waiting.pop()
+        if len(keys) > DEEPEST:
+            yield _TOO_DEEP
+            return
+        if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
+            yield Problem(".".join(keys), value, f"expected an integer from {-LARGEST} to {LARGEST}")
+        elif isinstance(value, dict):
+            waiting += [((*keys, key), item) for key, item in value.items()]
+        elif isinstance(value, list):
+            waiting += [((*keys, str(index)), item) for index, item in enumerate(value)]
 
 
 def _if_named(raw: dict[str, Any], key: str, problems: list[Problem], make: Callable[[Named], Made]) -> Made | None:

@@ -21,9 +21,9 @@ class Record(BaseModel):
 
 
 class Config(BaseModel):
-    """A value that a person wrote: immutable, and every unknown key is refused."""
+    """A value that a person wrote: immutable; every unknown key is refused, and so are NaN and the infinities."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def canonical(value: Any) -> bytes:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from orchestrator.errors import SpecError
 from orchestrator.spec import load, plan
+from store.records.base import canonical, plain
+from store.records.spec import SearchSpec
 
 GOOD = """
 name = "good"
@@ -92,12 +95,40 @@ def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
         (GOOD.replace('"digits"', '"npz"'), "data", "path"),
         (GOOD.replace('"digits"', '"npz"\npath = "/nowhere/x.npz"'), "data", "/nowhere/x.npz"),
         ("name = ", "file", "TOML"),
+        (GOOD + "[resources]\nhang_seconds = inf\n", "resources.hang_seconds", "finite"),
+        (GOOD + "[resources]\nstop_seconds = nan\n", "resources.stop_seconds", "finite"),
+        (GOOD + "[recipe]\nlearning_rate = inf\n", "recipe.learning_rate", "finite"),
+        (GOOD.replace('"scripted"', '"scripted"\nepoch_seconds = inf'), "trainer.epoch_seconds", "finite"),
+        (GOOD.replace("epochs = 2", f"epochs = {10**23}"), "strategy.epochs", str(2**63 - 1)),
+        (GOOD + f"split_seed = -{10**23}\n", "data.split_seed", str(2**63 - 1)),
+        (GOOD.replace("epochs = 2", "epochs = " + "9" * 5000), "file", "TOML"),
+        (GOOD + "x = " + "[" * 5000 + "]" * 5000, "file", "nested"),
+        (GOOD + "x = " + "[" * 50 + "]" * 50, "file", "nested"),
+        (GOOD + "x" + ".x" * 5000 + " = 1", "file", "nested"),
         (GOOD.replace('[space]\nname = "cell"\n', ""), "space", "missing"),
     ],
 )
 def test_what_is_wrong_says_what_was_expected(tmp_path: Path, text: str, key: str, said: str) -> None:
     found = problems(tmp_path, text)
     assert any(name.startswith(key) and said in text for name, text in found.items()), found
+
+
+def test_what_is_wrong_with_the_data_is_told_with_the_rest(tmp_path: Path) -> None:
+    wrong = GOOD.replace("epochs = 2", "epochs = 0")
+    found = problems(tmp_path, wrong.replace('"digits"', '"npz"\npath = "/nowhere/x.npz"') + "[proxy]\nchannels = -1\n")
+    assert set(found) == {"strategy.epochs", "proxy.channels", "data"}
+    assert "/nowhere/x.npz" in found["data"]
+    assert set(problems(tmp_path, wrong.replace('"digits"', '"digit"'))) == {"strategy.epochs", "data"}
+
+
+def test_a_plan_holds_what_the_journal_will_give_back(tmp_path: Path) -> None:
+    """Guards options that are tuples: they are lists once they were journalled, and looked like a changed spec."""
+    econas = GOOD.replace('"random"\ncandidates = 3\nepochs = 2', '"econas"\nparents_per_rung = [6, 5, 5]')
+    spec = load(write(tmp_path, econas)).spec
+    assert spec.strategy.options["parents_per_rung"] == [6, 5, 5]
+    stored = msgpack.unpackb(canonical(spec))
+    assert stored == plain(spec)
+    assert SearchSpec.model_validate(stored) == spec
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
