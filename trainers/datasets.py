@@ -54,7 +54,8 @@ _loaded: dict[tuple[str, str], Images] = {}
 def load(data: Data, path: str | None) -> Images:
     """Returns the training split of a candidate's data set; it stays in memory for the next candidate.
 
-    The test split is not touched: `x_test` of an `.npz` file is not unpacked, a folder `test` is not opened.
+    The test split is never used: `x_test` of an `.npz` file is not unpacked, a folder `test` is not opened; torchvision
+    reads CIFAR's test file only to check that it is the published one.
 
     Args:
         data: the data set by content.
@@ -132,9 +133,13 @@ def _checked(name: str, path: str | None, pixels: Pixels, labels: Labels) -> Ima
         raise refuse("labels", f"{len(labels)} labels for {len(pixels)} images", "one for each image")
     if len(pixels) < 2:
         raise refuse("images", f"{len(pixels)} of them", "at least two")
-    if labels.min() < 0:
-        raise refuse("labels", f"the label {labels.min()}", "labels from 0")
-    if (classes := int(labels.max()) + 1) < 2:
+    present = np.unique(labels)
+    if present[0] < 0:
+        raise refuse("labels", f"the label {present[0]}", "labels from 0")
+    if present[-1] != (classes := len(present)) - 1:
+        missing = int(np.argmax(present != np.arange(classes)))
+        raise refuse("labels", f"no label {missing}, and a label {present[-1]}", "every label from 0 to the highest")
+    if classes < 2:
         raise refuse("classes", "one class", "at least two")
     height, width = pixels.shape[2:]
     if height != width or height < _SMALLEST:

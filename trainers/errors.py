@@ -29,7 +29,10 @@ class TrainerError(Exception):
 
 
 class BadRequest(TrainerError):
-    """Base of what no further try can mend: the request itself asks for something that cannot be."""
+    """Base of what a person has to mend: the request itself asks for something that cannot be.
+
+    No further try can mend it, but for data that are out of reach: `trainers.failures` tells these apart.
+    """
 
     exit_code = 2
 

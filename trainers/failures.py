@@ -21,7 +21,7 @@ from store.records.messages import Assign, Failed
 from store.records.outcomes import Computed, Evaluated, Measured, Reason, Trained
 from store.records.requests import Compute, Evaluate
 from strategies.errors import InvalidArchitecture, InvalidOptions, StrategyError
-from trainers.errors import BadRequest, Diverged, TrainerError
+from trainers.errors import BadRequest, DataChanged, DataPathMissing, DataVariableUnset, Diverged, TrainerError
 
 LONGEST_MESSAGE = 2000
 
@@ -52,12 +52,17 @@ def classify(error: BaseException, assign: Assign) -> Failed:
 
 
 def reason_of(error: BaseException) -> Reason:
-    """Returns the protocol's word for an exception. `error` stands for all that is not known to be anything else."""
+    """Returns the protocol's word for an exception. `error` stands for all that is not known to be anything else.
+
+    Data out of reach are an `error`, which is tried again: a mount may come back, and the candidate is none the worse.
+    """
     match error:
         case BlobMissing() | BlobCorrupt() | ManifestMissing() | ManifestCorrupt():
             return "corrupt_checkpoint"
         case Diverged() | NotCanonical():
             return "diverged"
+        case DataPathMissing() | DataVariableUnset() | DataChanged():
+            return "error"
         case BadRequest() | InvalidArchitecture() | InvalidOptions() | InvalidDigest():
             return "bad_request"
         case StoreFull():

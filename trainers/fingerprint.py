@@ -22,11 +22,20 @@ _READ_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class TorchvisionSet:
-    """A data set of torchvision: its class, the folder in which it keeps its files, and those of the training split."""
+    """A data set of torchvision.
+
+    Attributes:
+        type: its class.
+        folder: where it keeps its files.
+        files: those of the training split.
+        test_files: those that must be there because torchvision looks for them; they are not used.
+        url: where the files can be had.
+    """
 
     type: str
     folder: str
     files: tuple[str, ...]
+    test_files: tuple[str, ...]
     url: str
 
 
@@ -35,18 +44,21 @@ TORCHVISION = {
         "CIFAR10",
         "cifar-10-batches-py",
         (*(f"data_batch_{number}" for number in range(1, 6)), "batches.meta"),
+        ("test_batch",),
         "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
     ),
     "cifar100": TorchvisionSet(
         "CIFAR100",
         "cifar-100-python",
         ("train", "meta"),
+        ("test",),
         "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
     ),
     "fashion_mnist": TorchvisionSet(
         "FashionMNIST",
         "FashionMNIST/raw",
         ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+        ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     ),
 }
@@ -56,7 +68,8 @@ def fingerprint(spec: DataSpec) -> str:
     """Returns the digest of a data set's training split: 64 hexadecimal digits, or a name and version for `digits`.
 
     Raises:
-        DataError: if there is no such data set, or its path is missing, of another kind or names an unset variable.
+        DataError: if there is no such data set, or its path is missing, of another kind or names an unset variable,
+            or the files cannot be read.
     """
     if spec.name == "digits":
         return DIGITS
@@ -130,7 +143,7 @@ def class_images(folder: Path) -> dict[str, list[Path]]:
 
 
 def torchvision_folder(name: str, path: str | None) -> Path:
-    """Returns the root under which all of the training split's files of a torchvision data set lie.
+    """Returns the root under which the files of a torchvision data set lie, those of the test split included.
 
     Raises:
         DataPathMissing: if one is not there; says where it was expected and where it can be had.
@@ -140,7 +153,7 @@ def torchvision_folder(name: str, path: str | None) -> Path:
     if path is None:
         raise DataPathMissing(name, None, f"a folder that holds {known.folder}/{known.files[0]} ({layout})")
     root = expand(name, path)
-    for file in known.files:
+    for file in (*known.files, *known.test_files):
         if not (root / known.folder / file).is_file():
             raise DataPathMissing(name, str(root), f"the file {root / known.folder / file} ({layout})")
     return root

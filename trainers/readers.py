@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -38,6 +39,12 @@ def read_digits(name: str, path: str | None) -> tuple[Pixels, Labels]:
 
 
 def read_npz(name: str, path: str | None) -> tuple[Pixels, Labels]:
+    """The arrays `x_train` and `y_train` of an `.npz` file; its other arrays are not unpacked.
+
+    Raises:
+        DataPathMissing: if there is no such file, or it cannot be read just now.
+        DataMalformed: if the arrays are not there, or of another kind or shape than images and labels.
+    """
     file = npz_file(name, path)
     pixels, labels = _array(name, file, "x_train"), _array(name, file, "y_train")
     shapes = "(N, H, W), (N, H, W, 3) or (N, 3, H, W), one channel or three"
@@ -65,10 +72,18 @@ def _array(name: str, file: Path, key: str) -> npt.NDArray[np.generic]:
             array: npt.NDArray[np.generic] = archive[key]
             return array
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        if _is_of_the_system(error):
+            raise DataPathMissing(name, str(file), f"a file that can be read ({error})") from error
         raise DataMalformed(name, str(file), key, f"cannot be read ({error})", "an array of numbers") from error
 
 
 def read_folder(name: str, path: str | None) -> tuple[Pixels, Labels]:
+    """The images of a folder of classes as RGB; the classes are numbered from 0 in the order of their names.
+
+    Raises:
+        DataPathMissing: if there is no such folder, or a file of it cannot be read just now.
+        DataMalformed: if a class has no image, or an image is broken or of another size than the first.
+    """
     folder = train_folder(name, path)
     classes = class_images(folder)
     for label, files in classes.items():
@@ -93,11 +108,27 @@ def _decoded(name: str, file: Path) -> Pixels:
         with Image.open(file) as image:
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if _is_of_the_system(error):
+            raise DataPathMissing(name, str(file), f"a file that can be read ({error})") from error
         raise DataMalformed(name, str(file), "image", f"cannot be decoded ({error})", "a sound image file") from error
 
 
+def _is_of_the_system(error: Exception) -> bool:
+    """Whether the system could not read (EIO, EMFILE, ESTALE, ...), which says nothing of the content.
+
+    What PIL and numpy find wrong in it has no number. EINVAL is what a broken archive's seek to before the start gives.
+    """
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+
+
 def read_torchvision(name: str, path: str | None) -> tuple[Pixels, Labels]:
-    """Torchvision unpickles CIFAR's files, and before that refuses any whose MD5 is not the published one."""
+    """Torchvision unpickles CIFAR's files, and before that refuses any whose MD5 is not the published one.
+
+    That check reads the test files of CIFAR too, and of Fashion-MNIST looks whether they are there; they are not used.
+
+    Raises:
+        DataPathMissing: if a file is not there, is not the published one, or cannot be read.
+    """
     from trainers.vision import import_torchvision
 
     root = torchvision_folder(name, path)

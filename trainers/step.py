@@ -25,7 +25,7 @@ def learning_rate(recipe: Recipe, epoch: int) -> float:
 
     A cosine from the highest value in epoch 1 to (nearly) the lowest in epoch `schedule_epochs`, entered where it was
     left when a candidate is continued. With `cosine_restarts` a new one begins every `schedule_epochs` epochs (EcoNAS
-    A5.2 (1)); else the lowest value stays after the end.
+    A5.2 (1)); else the lowest value stays after the end. Without `schedule_epochs` the rate is constant.
     """
     if recipe.schedule_epochs is None:
         return recipe.learning_rate

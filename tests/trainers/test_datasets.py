@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import shutil
 import struct
@@ -17,8 +18,9 @@ from PIL import Image
 from store.records.candidates import Data, DataSpec
 from trainers import datasets
 from trainers.datasets import Images
-from trainers.errors import DataError
-from trainers.fingerprint import identity
+from trainers.errors import DataError, DataMalformed, DataPathMissing
+from trainers.failures import reason_of
+from trainers.fingerprint import TORCHVISION, identity
 
 
 def _images(count: int = 100, size: int = 8, channels: int = 3) -> Images:
@@ -58,7 +60,7 @@ def test_an_npz_file_may_hold_its_images_in_three_arrangements(arranged: str, tm
     assert (images.classes, images.channels, images.size) == (4, 1 if arranged == "grey" else 3, 8)
 
 
-def test_the_test_split_of_an_npz_file_is_never_read(tmp_path: Path) -> None:
+def test_the_test_split_of_an_npz_file_is_never_unpacked(tmp_path: Path) -> None:
     """`x_test` cannot be read at all: it is an object array, whose unpickling would end the test."""
     poison = np.array([{"not": "an image"}], dtype=object)
     path = _saved(tmp_path, x_train=_images().pixels, y_train=np.arange(100) % 4, x_test=poison, y_test=poison)
@@ -95,10 +97,26 @@ def test_fashion_mnist_is_read_from_torchvisions_layout(tmp_path: Path) -> None:
 def test_files_that_are_not_the_published_ones_are_refused_before_they_are_unpickled(tmp_path: Path) -> None:
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
-    for name in (*(f"data_batch_{number}" for number in range(1, 6)), "batches.meta"):
+    for name in (*(f"data_batch_{number}" for number in range(1, 6)), "batches.meta", "test_batch"):
         (folder / name).write_bytes(b"cbuiltins\nexit\n(tR.")  # a pickle that would end the process
-    with pytest.raises(DataError, match=r"cs\.toronto\.edu"):
+    with pytest.raises(DataError, match=r"the published files, from https://www\.cs\.toronto\.edu.*corrupted"):
         datasets.read("cifar10", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", list(TORCHVISION))
+def test_test_files_that_torchvision_looks_for_are_named_when_they_are_not_there(name: str, tmp_path: Path) -> None:
+    """Guards against a search that starts, and whose every worker then finds the data corrupted."""
+    known = TORCHVISION[name]
+    (tmp_path / known.folder).mkdir(parents=True)
+    for file in known.files:
+        (tmp_path / known.folder / file).write_bytes(b"x")
+    for file in known.test_files:
+        with pytest.raises(DataPathMissing, match=file):
+            identity(DataSpec(name=name, path=str(tmp_path)))
+        (tmp_path / known.folder / file).write_bytes(b"x")
+    before = identity(DataSpec(name=name, path=str(tmp_path)))
+    (tmp_path / known.folder / known.test_files[0]).write_bytes(b"y")
+    assert identity(DataSpec(name=name, path=str(tmp_path))) == before
 
 
 def test_a_data_set_stays_loaded_while_its_content_is_the_same(tmp_path: Path) -> None:
@@ -174,6 +192,9 @@ _GOOD = {"x_train": np.zeros((6, 8, 8, 3), np.uint8), "y_train": np.arange(6) % 
         ({"y_train": np.arange(5) % 2}, ["5 labels for 6 images"]),
         ({"y_train": np.zeros(6, np.int64)}, ["one class", "at least two"]),
         ({"y_train": np.arange(6) - 1}, ["the label -1", "from 0"]),
+        ({"y_train": np.arange(6) % 2 + 1}, ["no label 0, and a label 2"]),
+        ({"y_train": np.array([0, 1, 3, 3, 1, 0])}, ["no label 2, and a label 3", "every label from 0"]),
+        ({"y_train": np.array([0, 1, 1, 0, 1, 10**9])}, ["no label 2, and a label 1000000000"]),
         ({"y_train": np.eye(6)}, ["y_train", "(6, 6)", "(N,)"]),
     ],
 )
@@ -209,3 +230,38 @@ def test_an_image_that_is_broken_or_of_another_size_is_named(tmp_path: Path) -> 
     (tmp_path / "b").mkdir()
     with pytest.raises(DataError, match="b: no image in it"):
         datasets.read("image_folder", str(tmp_path))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.ESTALE])
+@pytest.mark.parametrize("name", ["npz", "image_folder"])
+def test_a_file_that_cannot_be_read_just_now_is_tried_again_and_not_called_malformed(
+    name: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards against candidates that are given up for good, for every search, because a mount was away."""
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / label / "0.png")
+    path = {"npz": _saved(tmp_path, **_GOOD), "image_folder": str(tmp_path)}[name]
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise OSError(number, "away")
+
+    monkeypatch.setattr(np, "load", fails)
+    monkeypatch.setattr(Image, "open", fails)
+    with pytest.raises(DataPathMissing, match=r"can be read.*away") as raised:
+        datasets.read(name, path)
+    assert reason_of(raised.value) == "error"
+
+
+@pytest.mark.parametrize("error", [OSError("image file is truncated"), OSError(errno.EINVAL, "a seek to nowhere")])
+def test_what_is_wrong_with_the_content_stays_a_matter_of_the_data(
+    error: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise error
+
+    path = _saved(tmp_path, **_GOOD)
+    monkeypatch.setattr(np, "load", fails)
+    with pytest.raises(DataMalformed) as raised:
+        datasets.read("npz", path)
+    assert reason_of(raised.value) == "bad_request"

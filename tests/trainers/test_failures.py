@@ -23,7 +23,17 @@ from store.records.outcomes import Computed, EpochMetrics, Evaluated, Measured, 
 from store.records.requests import Compute, Evaluate
 from strategies.errors import InvalidArchitecture, InvalidOptions, OptionProblem
 from tests.trainers.harness import assign, candidate
-from trainers.errors import DataError, Diverged, ImpossibleSetting, UnknownTrainer
+from trainers.errors import (
+    DataChanged,
+    DataError,
+    DataMalformed,
+    DataPathMissing,
+    DataVariableUnset,
+    Diverged,
+    ImpossibleSetting,
+    UnknownDataSet,
+    UnknownTrainer,
+)
 from trainers.failures import LONGEST_MESSAGE, check_finite, classify, reason_of
 from trainers.faults import ScriptedOutOfMemory
 
@@ -42,6 +52,11 @@ NAMED: list[tuple[BaseException, Reason]] = [
     (InvalidOptions([OptionProblem("space.nodes", 0, "1 or more")]), "bad_request"),
     (ImpossibleSetting("proxy.resolution", 4, "8 or more"), "bad_request"),
     (DataError("digits", "is not there"), "bad_request"),
+    (UnknownDataSet("imagenet", ["digits"]), "bad_request"),
+    (DataMalformed("npz", "x.npz", "x_train", "float32 values", "uint8"), "bad_request"),
+    (DataPathMissing("npz", "/mnt/x.npz", "an .npz file"), "error"),
+    (DataVariableUnset("npz", "$SETS/x.npz", "SETS"), "error"),
+    (DataChanged("npz", "/mnt/x.npz", DIGEST, OTHER), "error"),
     (UnknownTrainer("x", ["cell"]), "bad_request"),
     (StoreFull(PLACE, "full"), "disk_full"),
     (OSError(errno.ENOSPC, "No space left on device"), "disk_full"),
