@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from store.checkpoints import CheckpointStore
 from store.errors import BlobCorrupt
@@ -141,6 +142,76 @@ def test_other_seeds_and_architectures_end_elsewhere(desk: Desk) -> None:
         for each in (candidate(), candidate(seed=2), candidate(genes=1), candidate(recipe={"learning_rate": 0.05}))
     }
     assert len(checkpoints) == 4
+
+
+@pytest.fixture
+def steps_made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """The learning rate and the largest gradient norm of each step that the trainer makes."""
+    made: list[tuple[float, float]] = []
+
+    def noted(model: Any, optimizer: Any, images: Any, labels: Any, rate: float, clip: float, sums: Any) -> None:
+        made.append((rate, clip))
+        step.train_step(model, optimizer, images, labels, rate, clip, sums)
+
+    monkeypatch.setattr(cell, "train_step", noted)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("cosine", [0.1, 0.1 * (2 + math.sqrt(3)) / 4, 0.075, 0.05, 0.025, 0.1 * (2 - math.sqrt(3)) / 4]),
+        ("cosine_restarts", [0.1, 0.05, 0.1, 0.05, 0.1, 0.05]),
+    ],
+)
+def test_training_to_e_then_2e_then_3e_goes_along_the_schedule(
+    schedule: str, expected: list[float], desk: Desk, steps_made: list[tuple[float, float]]
+) -> None:
+    """E is 2: one cosine over 3E epochs is entered where it was left, restarts begin anew at E and 2E."""
+    length = 6 if schedule == "cosine" else 2
+    learner = candidate(recipe={"schedule": schedule, "schedule_epochs": length, "minimum_learning_rate": 0.0})
+    resume = None
+    for epochs in (2, 4, 6):
+        resume = desk.do(Train(candidate=learner, epochs=epochs), resume=resume).checkpoint
+        assert len(steps_made) == 5 * epochs
+    rates = [rate for rate, _ in steps_made]
+    assert rates == pytest.approx([rate for rate in expected for _ in range(5)])
+
+
+def test_the_gradient_is_clipped_to_the_norm_of_the_recipe(desk: Desk, steps_made: list[tuple[float, float]]) -> None:
+    gentle, wild = candidate(recipe={"gradient_clip": 0.01}), candidate(recipe={"gradient_clip": 100.0})
+    checkpoints = [desk.do(Train(candidate=each, epochs=1)).checkpoint for each in (gentle, wild)]
+    assert [clip for _, clip in steps_made] == [0.01] * 5 + [100.0] * 5
+    moved = [max(float(np.abs(array).max()) for array in _momentum(desk.checkpoints, each)) for each in checkpoints]
+    assert moved[0] < moved[1] / 2
+
+
+def test_the_accuracy_is_that_of_the_best_epoch_and_not_of_the_last(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    correct = iter([60, 90, 30])
+
+    def scripted(*given: Any) -> Sums:
+        return Sums.of({**step.evaluate(*given).numbers(), "correct": next(correct)}, torch.device("cpu"))
+
+    monkeypatch.setattr(cell, "evaluate", scripted)
+    outcome = desk.do(Train(candidate=candidate(), epochs=3))
+    assert [metrics.validation_accuracy for metrics in outcome.history] == [60 / 150, 90 / 150, 30 / 150]
+    assert outcome.accuracy == 90 / 150
+
+
+def test_two_seeds_begin_with_other_weights(desk: Desk) -> None:
+    weights = []
+    for seed in (1, 1, 2):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cell, "train_step", lambda model, *_: weights.append(_bytes(model)) or desk.stop())
+            with pytest.raises(Stopping):
+                desk.do(Train(candidate=candidate(seed=seed), epochs=1))
+    assert weights[0] == weights[1] != weights[2]
+
+
+def _bytes(model: Any) -> bytes:
+    return b"".join(value.detach().numpy().tobytes() for value in model.stem.parameters())
 
 
 def test_momentum_is_forgotten_where_the_recipe_says_so(desk: Desk) -> None:

@@ -106,6 +106,21 @@ def test_images_keep_their_labels() -> None:
     assert [known[image.numpy().tobytes()] for image in pixels] == labels.tolist()
 
 
+def test_about_half_of_the_images_are_mirrored_and_only_where_the_recipe_says_so() -> None:
+    """Without padding an image of a batch is its original or its mirror image, to the bit."""
+    settings = {"padding": 0, "proxy": {"resolution": 32}, "batch_size": 50}
+    plain, flipped = _device_data(flip=False, **settings), _device_data(flip=True, **settings)
+    mirrored = []
+    for number in range(1, 9):
+        originals, images = Epoch(plain, 0, number).batch(0)[0], Epoch(flipped, 0, number).batch(0)[0]
+        for original, image in zip(originals, images, strict=True):
+            assert torch.equal(image, original) != torch.equal(image, original.flip(2))
+            mirrored.append(torch.equal(image, original.flip(2)))
+    assert len(mirrored) == 400
+    assert 160 < sum(mirrored) < 240  # four standard deviations either way
+    assert len({tuple(mirrored[start : start + 50]) for start in range(0, 400, 50)}) == 8
+
+
 def test_a_data_set_smaller_than_a_batch_is_one_batch() -> None:
     data = _device_data(batch_size=384)
     assert (data.batch_size, data.steps) == (50, 1)

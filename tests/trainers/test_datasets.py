@@ -178,6 +178,12 @@ def test_a_sample_ratio_is_one_fixed_subset_and_smaller_ones_are_part_of_it() ->
     assert datasets.subset(train, 1.0, 0).tolist() == train.tolist()
 
 
+def test_the_size_of_a_subset_is_rounded_to_the_nearest() -> None:
+    assert len(datasets.subset(np.arange(1350), 0.125, 0)) == 169  # of 168.75
+    assert len(datasets.subset(np.arange(1346), 0.125, 0)) == 168  # of 168.25
+    assert len(datasets.subset(np.arange(3), 0.125, 0)) == 1
+
+
 _GOOD = {"x_train": np.zeros((6, 8, 8, 3), np.uint8), "y_train": np.arange(6) % 2}
 
 

@@ -9,6 +9,12 @@ from trainers import proxy
 from trainers.errors import ImpossibleSetting
 
 
+def test_the_values_are_those_of_table_1() -> None:
+    assert [proxy.named(f"c{index}r0s0").channels for index in range(5)] == [36, 24, 18, 12, 8]
+    assert [proxy.named(f"c0r{index}s0").resolution for index in range(5)] == [32, 24, 16, 12, 8]
+    assert [proxy.named(f"c0r0s{index}").sample_ratio for index in range(4)] == [1.0, 0.5, 0.25, 0.125]
+
+
 def test_the_settings_of_the_table_have_names() -> None:
     assert proxy.named("c4r4s0") == Proxy(channels=8, resolution=8, sample_ratio=1.0, cells=20)
     assert proxy.named("c0r0s3", cells=8) == Proxy(channels=36, resolution=32, sample_ratio=0.125, cells=8)

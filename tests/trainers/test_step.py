@@ -9,11 +9,13 @@ import torch
 from torch import nn
 
 from store.records.candidates import Recipe
-from trainers.step import SGD, Sums, learning_rate
+from strategies.spaces.published import PUBLISHED
+from trainers.networks.network import build
+from trainers.step import SGD, Sums, learning_rate, train_step
 
 
 def test_one_cosine_goes_from_the_highest_rate_in_epoch_1_and_is_continued_at_e_and_2e() -> None:
-    recipe = Recipe(learning_rate=0.1, schedule_epochs=60)
+    recipe = Recipe(learning_rate=0.1, minimum_learning_rate=0.0, schedule_epochs=60)
     assert learning_rate(recipe, 1) == 0.1
     assert learning_rate(recipe, 21) == pytest.approx(0.1 * (1 + math.cos(math.pi / 3)) / 2)
     assert learning_rate(recipe, 31) == pytest.approx(0.05)
@@ -33,7 +35,7 @@ def test_the_rates_are_those_of_torchs_scheduler() -> None:
 
 
 def test_restarts_begin_a_new_cosine_each_period() -> None:
-    recipe = Recipe(learning_rate=0.1, schedule="cosine_restarts", schedule_epochs=20)
+    recipe = Recipe(learning_rate=0.1, minimum_learning_rate=0.0, schedule="cosine_restarts", schedule_epochs=20)
     for epoch in (1, 21, 41):
         assert learning_rate(recipe, epoch) == 0.1
     assert learning_rate(recipe, 5) == learning_rate(recipe, 25) == learning_rate(recipe, 45)
@@ -99,3 +101,25 @@ def test_sums_give_the_mean_over_images_and_notice_what_is_not_finite() -> None:
     assert sums.finite
     sums.add(torch.tensor(math.nan), logits, torch.tensor([0, 1, 1]))
     assert not sums.finite
+
+
+def test_a_step_is_plain_autograds_with_the_auxiliary_loss_counted_0_4() -> None:
+    """The peer is the plain form with torch's clipping and SGD, and the weight of DARTS written as a number."""
+    generator = torch.Generator().manual_seed(0)
+    images, labels = torch.randn(8, 3, 32, 32, generator=generator), torch.arange(8) % 10
+    small = {"channels": 4, "cells": 3, "classes": 10, "seed": 0, "auxiliary": True}
+    ours, theirs = build(PUBLISHED["DARTS_V2"], **small), build(PUBLISHED["DARTS_V2"], form="plain", **small)
+    ours.load_state_dict(theirs.state_dict())
+    sums = Sums.zero(torch.device("cpu"))
+    recipe = Recipe(momentum=0.9, weight_decay=3e-4)
+    train_step(ours.train(), SGD(ours, recipe), images, labels, 0.1, 5.0, sums)
+
+    sgd = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, weight_decay=3e-4)
+    logits, auxiliary = theirs.train()(images)
+    loss = nn.functional.cross_entropy(logits, labels)
+    (loss + 0.4 * nn.functional.cross_entropy(auxiliary, labels)).backward()
+    nn.utils.clip_grad_norm_(theirs.parameters(), 5.0)
+    sgd.step()
+    assert sums.means()[0] == pytest.approx(loss.item(), rel=1e-5)
+    for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, atol=2e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
