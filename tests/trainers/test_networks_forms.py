@@ -177,3 +177,18 @@ def test_a_forward_pass_leaves_nothing_behind():
         assert tape() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("form", ["plain", "batch_last"])
+def test_running_statistics_are_those_of_torchs_batch_normalisation(form):
+    """The stem's, after three batches, against `nn.BatchNorm2d` as it is by default."""
+    network = build(PUBLISHED["DARTS_V2"], channels=4, cells=3, classes=5, seed=0, form=form).double().train()
+    theirs = torch.nn.BatchNorm2d(12).double()
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        images = torch.randn(6, 3, 8, 8, generator=generator, dtype=torch.float64)
+        network(images)
+        (weight,) = network.stem.weights
+        theirs(torch.nn.functional.conv2d(images, weight, padding=1))
+    torch.testing.assert_close(network.stem.norm.running_mean, theirs.running_mean)
+    torch.testing.assert_close(network.stem.norm.running_var, theirs.running_var)
