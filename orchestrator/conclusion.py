@@ -42,8 +42,14 @@ def _start(view: SearchView) -> Iterator[str]:
     rung = next((name for name in view.curves if name.startswith(MEAN_ACCURACY)), None)
     first = next(iter(view.curves[rung]), None) if rung else None
     if rung and first is not None:
-        epochs = rung.removeprefix(MEAN_ACCURACY)
+        epochs = _epochs(rung.removeprefix(MEAN_ACCURACY), view.spec["strategy"]["options"].get("epochs"))
         yield f"for comparison: {wording.accuracy(first)}, the initial population's mean after {epochs} epochs"
+
+
+def _epochs(rung: str, stage: int | None) -> str:
+    """What a rung's name, `E` or `2E`, stands for with stages of so many epochs; the name itself where none is set."""
+    factor = rung.removesuffix("E") or "1"
+    return rung if stage is None or not factor.isdecimal() else str(int(factor) * stage)
 
 
 def _costs(view: SearchView) -> Iterator[str]:

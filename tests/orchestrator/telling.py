@@ -34,7 +34,8 @@ SPACE = Named(name="cell")
 
 
 def spec(name: str = "told") -> SearchSpec:
-    return SearchSpec(name=name, strategy=Named(name="random"), space=SPACE, data=DataSpec(name="digits"))
+    strategy = Named(name="random", options={"epochs": 2})
+    return SearchSpec(name=name, strategy=strategy, space=SPACE, data=DataSpec(name="digits"))
 
 
 def candidate(seed: int) -> Candidate:

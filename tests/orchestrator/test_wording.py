@@ -44,7 +44,7 @@ def test_the_conclusion_names_the_best_the_start_and_what_was_spared() -> None:
     assert lines[0] == "search digits <&> cells (555555555555): finished"
     assert lines[3].split()[:4] == ["1", f"{100 * accuracy(3, 4):.2f}", "%", "4"]
     assert lines[3].endswith(candidate(3).id[:12])
-    assert "for comparison: 30.00 %, the initial population's mean after E epochs" in lines
+    assert "for comparison: 30.00 %, the initial population's mean after 2 epochs" in lines
     assert "candidates: 3 trained of 4, 1 resume" in lines
     assert "epochs: 8 trained, 2 saved by resuming, 0 saved by memo" in lines
     assert lines[-1] == "2 jobs had a failed attempt: see the report, or `coldframe story JOB`"
