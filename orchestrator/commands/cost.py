@@ -65,13 +65,14 @@ def _read(name: str) -> Genotype:
         return PUBLISHED[name]
     try:
         text = Path(name).read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        why = f"is neither a file nor a published genotype ({', '.join(sorted(PUBLISHED))})"
+    except OSError as error:
+        known = ", ".join(sorted(PUBLISHED))
+        why = f"is neither a file that can be read ({error.strerror}) nor a published genotype ({known})"
         raise InvalidGenotype([why], name) from error
     except UnicodeDecodeError as error:
         raise InvalidGenotype([f"is not text: {error}"], name) from error
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidGenotype([f"is not JSON: {error}"], name) from error
     return from_json(value, source=name)

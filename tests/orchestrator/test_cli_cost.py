@@ -41,6 +41,7 @@ def test_a_file_costs_the_same_as_the_name_that_it_spells_out(tmp_path: Path) ->
         ("not json", "is not JSON"),
         ('{"normal": [["sep_conv_9x9", 0], ["none", 1]], "reduce": []}', "sep_conv_9x9"),
         ("[1, 2]", "expected an object"),
+        ("[" * 100_000, "is not JSON"),
     ],
 )
 def test_a_file_that_holds_no_genotype_is_refused_by_name_and_reason(tmp_path: Path, content: str, named: str) -> None:
@@ -56,6 +57,12 @@ def test_a_name_that_is_no_genotype_lists_those_that_are() -> None:
     ended = coldframe("cost", "--genotype", "DARTS_V3")
     assert ended.code == 2
     assert all(name in ended.err for name in ("DARTS_V3", "DARTS_V2", "AmoebaNet"))
+
+
+def test_a_folder_is_no_genotype(tmp_path: Path) -> None:
+    ended = coldframe("cost", "--genotype", tmp_path, "--json")
+    assert ended.code == 2
+    assert "Is a directory" in ended.json["error"]["message"]
 
 
 def test_an_auxiliary_head_that_does_not_fit_is_refused() -> None:
