@@ -1,4 +1,4 @@
-"""Whether a process works in a store now, from the note that it left beside the lock. Takes no lock itself.
+"""Whether a process runs searches in a store now, from the note that it left beside the lock. Takes no lock itself.
 
 Probing the lock would take it for a moment, and could turn away a search that starts just then.
 """
@@ -12,9 +12,10 @@ from store.lock import NAME
 
 
 def holder(folder: Path) -> int | None:
-    """Returns the pid of the process on this machine that last took a store's lock, if it still lives; else None.
+    """Returns the pid of the process on this machine that runs searches in a store, if there is one and it lives.
 
-    A reused pid is told from the process that left the note by its start time and the machine's boot.
+    That is the one that last took the lock, unless it took it to collect garbage or to repair. A reused pid is told
+    from the process that left the note by its start time and the machine's boot.
     """
     try:
         note = json.loads((folder / NAME).read_bytes())
@@ -22,4 +23,5 @@ def holder(folder: Path) -> int | None:
         started = int(Path(f"/proc/{note['pid']}/stat").read_text().rpartition(")")[2].split()[19])
     except (OSError, ValueError, KeyError, TypeError):
         return None  # no note, half a note, or no such process
-    return int(note["pid"]) if (note.get("boot"), note.get("started")) == (boot, started) else None
+    same = (note.get("boot"), note.get("started"), note.get("purpose")) == (boot, started, "write")
+    return int(note["pid"]) if same else None

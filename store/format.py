@@ -17,6 +17,7 @@ VERSION = 1
 Operation = Literal["read", "write", "check", "gc"]
 FEATURES = frozenset({"chained-journal", "zarr-packs"})
 _LARGEST = 64 << 10
+_NO_FOLDER = "it is a file, not a folder"
 _UNFINISHED = frozenset({TEMPORARY, "lock"})
 
 
@@ -42,14 +43,14 @@ def ensure(folder: Path) -> None:
     """Makes a folder a store, unless it is one. A kill at any moment leaves what the next call completes.
 
     Raises:
-        NotAStore: if something else lies in the folder.
+        NotAStore: if something else lies in the folder, or in its place or on the way to it.
         StoreReadOnly: if nothing can be written there.
     """
     if is_store(folder):
         return
     _refuse_foreign(folder)
     with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folders(folder)
         sync_folder(folder.parent)
         make_folder(folder / TEMPORARY)
         text = json.dumps(CURRENT.model_dump(mode="json"), indent=2) + "\n"
@@ -65,7 +66,7 @@ def require(folder: Path, operation: Operation) -> None:
     """
     path = folder / NAME
     if not folder.is_dir():
-        raise NotAStore(folder, "there is no such folder")
+        raise NotAStore(folder, _NO_FOLDER if folder.exists() else "there is no such folder")
     if not path.is_file():
         raise NotAStore(folder, f"it has no file `{NAME}`")
     try:
@@ -93,11 +94,22 @@ def _parse(path: Path, data: bytes) -> Format:
         raise UnsupportedFormat(path, "something that is not understood", f"version {VERSION}") from error
 
 
+def _make_folders(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotAStore(folder, _NO_FOLDER) from error
+    except NotADirectoryError as error:
+        file = next(parent for parent in folder.parents if parent.exists())
+        raise NotAStore(folder, f"{file} is a file, not a folder") from error
+
+
 def _refuse_foreign(folder: Path) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise NotAStore(folder, "it is not a folder")
+        raise NotAStore(folder, _NO_FOLDER)
     others = sorted({entry.name for entry in folder.iterdir()} - _UNFINISHED)
-    if others:
+    # Another process may have made the store since `ensure` looked: its first file is `format`, so look for it again.
+    if others and not is_store(folder):
         raise NotAStore(folder, f"it holds other things, e.g. {others[0]!r}")

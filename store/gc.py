@@ -62,7 +62,7 @@ def collect(folder: Path, *, dry_run: bool = True, grace_seconds: float = GRACE_
     store_format.require(folder, "gc")
     with ExitStack() as resources:
         if not dry_run:
-            resources.enter_context(StoreLock(folder))
+            resources.enter_context(StoreLock(folder, "gc"))
             with disk_errors(folder):
                 sweep_strays(folder / TEMPORARY)
         blobs = BlobStore(folder, read_only=dry_run)

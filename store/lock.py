@@ -12,12 +12,13 @@ import os
 import socket
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from store.errors import StoreLocked
 from store.files import disk_errors
 
 NAME = "lock"
+Purpose = Literal["write", "gc", "repair"]
 _LARGEST_NOTE = 4096
 
 
@@ -28,20 +29,20 @@ class StoreLock:
 
     Args:
         folder: the store; it must exist.
+        purpose: what it is held for, said in the note: `write`, `gc` or `repair`.
 
     Raises:
         StoreLocked: if another process holds it; the error names the pid.
         StoreReadOnly: if the lock file cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, purpose: Purpose = "write") -> None:
         self._handle: int | None = None
         with disk_errors(folder / NAME):
             handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _leave_note(handle)
+            _leave_note(handle, purpose)
         except BlockingIOError as error:
             refusal = _refusal(folder, handle)
             os.close(handle)
@@ -67,8 +68,9 @@ class StoreLock:
         self.release()
 
 
-def _leave_note(handle: int) -> None:
+def _leave_note(handle: int, purpose: Purpose) -> None:
     note = {"pid": os.getpid(), "host": socket.gethostname(), "boot": _boot(), "started": _started()}
+    note["purpose"] = purpose
     os.ftruncate(handle, 0)
     os.pwrite(handle, json.dumps(note).encode(), 0)
 

@@ -55,7 +55,7 @@ def repair(folder: Path) -> Repaired:
     """
     folder = folder.absolute()
     store_format.require(folder, "write")
-    with StoreLock(folder), disk_errors(folder):
+    with StoreLock(folder, "repair"), disk_errors(folder):
         try:
             rows = Journal(folder, read_only=True).count
             return Repaired(rows, rows, None)

@@ -12,14 +12,14 @@ from orchestrator.commands.common import JsonOption, StoreOption, guarded, print
 if TYPE_CHECKING:
     from store.gc import GcReport
 
-DAY = 86_400.0
+HOUR = 3600.0
 
 
 @guarded
 def gc(
     store: StoreOption,
     delete: Annotated[bool, typer.Option("--delete", help="Delete; without it, only say what would be.")] = False,
-    grace: Annotated[float, typer.Option(min=0, help="Keep what is younger than so many seconds.")] = DAY,
+    grace: Annotated[float, typer.Option(min=0, help="Keep what is younger than so many seconds.")] = HOUR,
     as_json: JsonOption = False,
 ) -> None:
     """Find what nothing needs any more, and delete it.

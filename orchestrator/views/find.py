@@ -54,9 +54,12 @@ def anything(history: History, text: str) -> Found:
 
     Raises:
         UnknownId: if there is none, or more than one.
+        UnknownSearch: if several searches go by the name.
     """
     named = [Found("search", entry.id) for entry in history.searches.values() if entry.name == text]
-    if len(named) == 1:
+    if len(named) > 1:
+        raise UnknownSearch(text, [found.id for found in named])
+    if named:
         return named[0]
     found = [Found("search", name) for name in _starting_with(history.searches, text)]
     found += [Found("job", name) for name in _starting_with(history.jobs, text)]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from store.gc import GRACE_SECONDS
 from store.lock import StoreLock
 from tests.orchestrator.command import coldframe, stored
 from tests.orchestrator.telling import Teller, accuracy, candidate, small_search
@@ -69,6 +71,36 @@ def test_a_search_that_no_process_works_on_is_interrupted_not_running(unfinished
     assert [(job["worker"], job["epoch"]) for job in held["running"]] == [("worker-1", 0)]
 
 
+@pytest.mark.parametrize("purpose", ["gc", "repair"])
+def test_a_search_is_not_running_because_garbage_is_collected(
+    unfinished: Path, purpose: Literal["gc", "repair"]
+) -> None:
+    with StoreLock(unfinished, purpose):
+        assert coldframe("status", "--store", unfinished, "--json").json["status"] == "interrupted"
+
+
+def test_of_two_searches_of_a_name_the_ids_are_told(tmp_path: Path) -> None:
+    """Guards `show NAME`, which said that the name was not in the store."""
+    teller = Teller()
+    teller.open("twin", "a" * 64)
+    teller.interrupt()
+    teller.open("twin", "b" * 64, pid=200)
+    store = stored(teller, tmp_path / "store")
+    for command in ("show", "status"):
+        ended = coldframe(command, "twin", "--store", store)
+        assert ended.code == 2
+        assert "'twin' stands for 2: aaaaaaaaaaaa, bbbbbbbbbbbb" in ended.err
+
+
+@pytest.mark.parametrize("command", ["list", "check", "gc"])
+def test_a_file_is_no_store(tmp_path: Path, command: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("notes")
+    ended = coldframe(command, "--store", file)
+    assert ended.code == 2
+    assert f"{file} is not a store: it is a file, not a folder" in ended.err
+
+
 def test_a_search_is_named_by_name_or_id_and_an_unknown_one_is_refused(store: Path) -> None:
     assert coldframe("status", "55555", "--store", store).code == 0
     refused = coldframe("status", "absent", "--store", store)
@@ -130,6 +162,8 @@ def test_gc_deletes_nothing_unless_asked(tmp_path: Path) -> None:
     store = stored(teller, tmp_path / "store")
     found = coldframe("gc", "--store", store, "--grace", "0", "--json").json
     assert (found["dry_run"], found["bytes_freed"]) == (True, 0)
+    usual = coldframe("gc", "--store", store, "--json").json["grace_seconds"]
+    assert usual == GRACE_SECONDS == 3600.0, "as docs/format.md says"
     assert coldframe("gc", "--store", store, "--delete", "--json").json["dry_run"] is False
 
 

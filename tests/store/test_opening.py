@@ -51,9 +51,26 @@ def test_a_folder_with_other_things_never_becomes_a_store(tmp_path: Path) -> Non
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(NotAStore, match=r"thesis\.tex"):
         new_store(tmp_path)
-    with pytest.raises(NotAStore, match="not a folder"):
-        new_store(tmp_path / "thesis.tex")
+    for write in (True, False):
+        with pytest.raises(NotAStore, match="it is a file, not a folder"):
+            Store.open(tmp_path / "thesis.tex", write=write, create=write)
+    with pytest.raises(NotAStore, match=r"thesis\.tex is a file, not a folder") as error:
+        new_store(tmp_path / "thesis.tex" / "deep" / "store")
+    assert error.value.exit_code == 2
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_two_processes_that_make_the_same_store_both_find_it_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards the second, which had seen no store and then found the first one's files: "it holds other things"."""
+    new_store(tmp_path).close()
+    answers = iter([False])
+    is_store = store_format.is_store
+    monkeypatch.setattr(store_format, "is_store", lambda folder: next(answers, None) is not False and is_store(folder))
+    store_format.ensure(tmp_path)
+    assert next(answers, "asked") == "asked"
+    Store.open(tmp_path, write=True).close()
 
 
 @pytest.mark.parametrize(
