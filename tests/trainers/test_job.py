@@ -17,7 +17,7 @@ from store.records.requests import Compute, Train
 from tests.trainers.harness import SECONDS, assign, candidate
 from trainers.channel import Channel, Inbox
 from trainers.errors import BadRequest, Diverged, ImpossibleSetting
-from trainers.job import PROGRESS_SECONDS, Job, Stopping
+from trainers.job import FIRST_PROGRESS_SECONDS, PROGRESS_SECONDS, Job, Stopping
 from trainers.options import ScriptedOptions
 
 METRICS = EpochMetrics(epoch=1, train_loss=1, train_accuracy=0.5, validation_loss=1, validation_accuracy=0.5)
@@ -78,9 +78,12 @@ def test_a_computation_has_no_options(bench: Bench) -> None:
         _ = bench.start(assign(Compute(function="a:b", arguments=b""))).options
 
 
-def test_progress_is_sent_at_once_and_then_twice_a_second(bench: Bench) -> None:
+def test_progress_is_sent_after_a_tenth_of_a_second_and_then_twice_a_second(bench: Bench) -> None:
     order = assign()
     job = bench.start(order)
+    job.alive(1, 1, 10)
+    assert bench.reports() == []
+    bench.now += FIRST_PROGRESS_SECONDS
     job.alive(1, 2, 10, images_per_second=5.0, note="warm")
     assert bench.reports() == [
         Progress(job=order.job, attempt=1, epoch=1, step=2, steps=10, images_per_second=5.0, note="warm")
