@@ -11,11 +11,18 @@ from store.records.candidates import DataSpec, Fault, Named, Proxy, Recipe
 
 
 class Resources(Config):
-    """How a search is run; nothing here changes its result."""
+    """How a search is run. It may change while a search is the same, and is no part of anything's identity.
+
+    Two of these can change the last bits of a training all the same, since sums are then added up in another order:
+    `device` and `threads`. Bit-identical results need both to stay as they were. An outcome that the store has is the
+    answer, whichever way it was made.
+    """
 
     workers: int = Field(default=2, ge=1, le=256, description="worker processes")
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: GPUs if there are any, else CPU")
-    threads: int = Field(default=1, ge=1, description="CPU threads of each worker")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto: GPUs if there are any, else CPU; may change last bits"
+    )
+    threads: int = Field(default=1, ge=1, description="CPU threads of each worker; may change last bits")
     checkpoint_seconds: float = Field(default=30.0, gt=0, description="a checkpoint at least so often")
     retries: int = Field(default=3, ge=0, description="further attempts after a failed one")
     hang_seconds: float = Field(default=120.0, gt=0, description="a worker silent for so long is killed")

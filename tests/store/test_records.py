@@ -39,10 +39,10 @@ def test_the_identity_of_a_candidate_and_its_requests_never_changes() -> None:
     evaluate = Evaluate(candidate=candidate(), checkpoint="0" * 64)
     plain_value = {"b": [1, 2.5, True, b"x"], "a": {"z": "é", "y": None}}
     named = {
-        "6724ae1e8775d5f35cc2ec12b0934bbce3275b2bd8b67c7626782dac8c37326e": candidate().id,
-        "901f7f2fdcbfd1c3138b7f7a23c51956ce8d73838b05ade14b205af5cbf33cfb": Train(candidate=candidate(), epochs=20).key,
-        "b27c53331a62ddf574c274abbe3622f8ded9618c89038c02f3af3c727331e6d6": evaluate.key,
-        "6a6bad402fd40523db823da365d8a9652a1de9d23ecc7260881d7c3b280b333f": Measure(candidate=candidate()).key,
+        "e66611d6eba3c33bf3c0319bf0843fd3e524354bb9ba35c0c55d79ff28da8f1a": candidate().id,
+        "06d2ed03832428b665e81a6a91f599f13b0f0b611c9ab00d504f639d8c655281": Train(candidate=candidate(), epochs=20).key,
+        "3c206f6d9163396d290547ac78048d55f1b6a435e482a3cfec79d0ef4a95dace": evaluate.key,
+        "1f0b244c0bd3f1dec60ec554ce641667af3b0c7b927cffbd0c1d893b1e674302": Measure(candidate=candidate()).key,
         "3ed058d64c573bfaab942c8152cce96c4100513c4ee73b3d965e3f3b883b5999": digest(plain_value),
     }
     assert list(named) == list(named.values())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from store.records.candidates import Recipe
 from store.records.requests import Train
 from store.records.spec import SearchSpec
 from strategies import registry
@@ -44,3 +45,16 @@ def test_the_demo_trains_and_resumes_as_many_as_it_says() -> None:
 def test_the_cifar10_example_spells_out_the_defaults_of_the_strategy() -> None:
     spec = example("econas-cifar10")
     assert registry.options(spec.strategy) == registry.find("econas").options()
+
+
+def test_the_cifar10_example_trains_as_the_paper_does_and_the_recipes_defaults_differ_only_in_cutout() -> None:
+    recipe = example("econas-cifar10").recipe
+    assert (recipe.learning_rate, recipe.minimum_learning_rate, recipe.cutout) == (0.025, 0.001, 16)
+    assert Recipe() == recipe.model_copy(update={"cutout": 0})
+
+
+@pytest.mark.parametrize("name", ["econas-digits", "random-digits"])
+def test_the_digits_examples_say_where_their_learning_rate_begins_and_ends(name: str) -> None:
+    recipe = example(name).recipe
+    assert recipe.model_fields_set >= {"learning_rate", "minimum_learning_rate"}
+    assert (recipe.learning_rate, recipe.minimum_learning_rate) == (0.1, 0.0)

@@ -62,6 +62,7 @@ class Desk:
 def candidate(*, genes: int = 0, recipe: dict[str, Any] | None = None, **changes: Any) -> Candidate:
     """A very small network on 337 of the digits, 5 steps an epoch; `genes` is the seed of its architecture."""
     small = {"batch_size": 64, "padding": 1, "flip": False, "schedule_epochs": 4, "learning_rate": 0.1}
+    small |= {"minimum_learning_rate": 0.0}
     fields: dict[str, Any] = {
         "trainer": Named(name="cell"),
         "space": SPACE,
