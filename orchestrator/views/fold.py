@@ -45,6 +45,8 @@ class History:
         self.sequence = 0
         self.time = 0.0
         self._pid: int | None = None
+        self._latest: tuple[Note, Run] | None = None
+        self._present: set[str] = set()
         self._open: dict[str, Attempt] = {}
         self._owners: dict[str | None, str] = {}
         self._handlers: dict[str, Handler] = {
@@ -113,17 +115,21 @@ class History:
         if pid != self._pid or search.status == "running":
             self._lose(note)
             self._pid = pid
-        search.runs.append(Run(start=note.time, last=note.time, pid=pid))
+        run = Run(start=note.time, last=note.time, pid=pid)
+        search.runs.append(run)
         search.ending, search.message = "", ""
+        self._latest = note, run
 
-    def _lose(self, note: Note) -> None:
+    def _lose(self, note: Note, latest: Run | None = None) -> None:
+        """Ends all that a killed process left open; `latest` is a run of the process that has taken its place."""
+        self._present.clear()
         for job, attempt in list(self._open.items()):
             self._end(job, attempt.last, "lost", message="its process was killed")
             self._note(self.jobs[job], note)
             self.jobs[job].state = "queued"
         for search in self.searches.values():
             for run in search.runs:
-                run.open = False
+                run.open = run.open and run is latest
 
     def _interrupted(self, note: Note) -> None:
         self._close(note, "interrupted", note.payload["reason"])
@@ -243,9 +249,15 @@ class History:
 
     def _worker_started(self, note: Note) -> None:
         event = note.payload
+        # In a container every process may have the same pid. But within a process a worker's end comes before the start
+        # of the next one of its name: if it is missing, the process before was killed.
+        if event["worker"] in self._present and self._latest is not None:
+            self._lose(*self._latest)
+        self._present.add(event["worker"])
         self.workers.append(WorkerEntry(event["worker"], event["pid"], event["device"], note.time))
 
     def _worker_ended(self, note: Note) -> None:
+        self._present.discard(note.payload["worker"])
         for worker in reversed(self.workers):
             if (worker.name, worker.pid) == (note.payload["worker"], note.payload["pid"]):
                 worker.ended, worker.cause = note.time, note.payload["cause"]

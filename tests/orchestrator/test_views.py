@@ -8,7 +8,14 @@ from orchestrator.errors import UnknownId, UnknownSearch
 from orchestrator.views import find, search_view, stories, timelines, totals
 from store.records.arrays import pack
 from store.records.candidates import Named
-from store.records.events import CheckpointQuarantined, SearchExtended, StaleReport, StateSaved
+from store.records.events import (
+    CheckpointQuarantined,
+    SearchExtended,
+    StaleReport,
+    StateSaved,
+    WorkerEnded,
+    WorkerStarted,
+)
 from tests.orchestrator.telling import Teller, accuracy, candidate, small_search, spec
 
 
@@ -76,6 +83,40 @@ def test_a_killed_process_leaves_lost_attempts_and_its_idle_time_does_not_count(
     assert view.costs.seconds == pytest.approx(5.0)
     assert view.costs.epochs_trained == 2
     assert view.costs.epochs_resumed_over == 0, "a job's own checkpoint saves it nothing that another request paid for"
+
+
+def test_a_killed_process_is_told_from_one_with_its_pid() -> None:
+    """Guards a search in a container, where each process is number 7: another search's attempt stayed open for ever."""
+    teller = Teller()
+    teller.open("first", "a" * 64, pid=7)
+    teller.tell(WorkerStarted(worker="worker-1", pid=8, device="cpu"))
+    job = teller.ask(1, 3)
+    teller.start(job)
+    teller.save(job, 1, 1, seconds=2.0)
+    teller.tell(seconds=3600.0)
+    teller.open("second", "b" * 64, pid=7)
+    teller.tell(WorkerStarted(worker="worker-1", pid=8, device="cpu"))
+    new = teller.ask(2, 3)
+    teller.start(new)
+    first, second = (search_view(teller.history, name * 64) for name in "ab")
+    assert [attempt.outcome for attempt in teller.history.jobs[job].attempts] == ["lost"]
+    assert (first.status, second.status) == ("interrupted", "running")
+    assert first.costs.seconds == pytest.approx(2.0)
+    assert [job.id for job, _ in teller.history.open_attempts()] == [new]
+    assert any("process 7 took the search up" in line for line in stories.story(teller.history.jobs[job]))
+
+
+def test_a_worker_that_is_started_again_takes_nothing_from_the_others() -> None:
+    teller = Teller()
+    teller.open()
+    for worker in ("worker-1", "worker-2"):
+        teller.tell(WorkerStarted(worker=worker, pid=8, device="cpu"))
+    job = teller.ask(1, 3)
+    teller.start(job, "worker-2")
+    teller.tell(WorkerEnded(worker="worker-1", pid=8, cause="exited with status 1"))
+    teller.tell(WorkerStarted(worker="worker-1", pid=9, device="cpu"))
+    assert teller.history.jobs[job].state == "running"
+    assert search_view(teller.history, teller.search).status == "running"
 
 
 def test_a_drained_search_is_interrupted_and_its_jobs_are_stopped() -> None:
