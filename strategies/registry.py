@@ -32,7 +32,8 @@ def _econas(options: EcoNASOptions, spec: SearchSpec) -> Strategy:
     problems = []
     if not isinstance(spaces.create(spec.space), MutableSpace):
         problems.append(OptionProblem("space.name", spec.space.name, "expected a space that can be mutated for econas"))
-    if spec.recipe.schedule_epochs is None and spec.recipe.schedule not in ("cosine", options.schedule):
+    written = "schedule" in spec.recipe.model_fields_set
+    if written and spec.recipe.schedule_epochs is None and spec.recipe.schedule != options.schedule:
         why = "econas sets the schedule: set strategy.schedule instead, or recipe.schedule_epochs too"
         problems.append(OptionProblem("recipe.schedule", spec.recipe.schedule, why))
     if problems:
@@ -44,11 +45,6 @@ _STRATEGIES: dict[str, Registered] = {
     "econas": Registered(EcoNASOptions, _econas),
     "random": Registered(RandomSearchOptions, _random),
 }
-
-
-def names() -> tuple[str, ...]:
-    """Returns the registered names, sorted."""
-    return tuple(sorted(_STRATEGIES))
 
 
 def register(name: str, options: type[StrategyOptions], factory: Callable[[Any, SearchSpec], Strategy]) -> None:

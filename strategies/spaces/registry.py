@@ -25,11 +25,6 @@ _SPACES: dict[str, Registered] = {
 }
 
 
-def names() -> tuple[str, ...]:
-    """Returns the registered names, sorted."""
-    return tuple(sorted(_SPACES))
-
-
 def register(name: str, options: type[Config], factory: Callable[[Any], Space]) -> None:
     """Adds a space under a name that is free.
 
