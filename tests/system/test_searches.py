@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from store.records.events import AnyEvent, CheckpointSaved, JobStarted, JobStopped, JobSucceeded, SearchInterrupted
+from store.records.events import (
+    AnyEvent,
+    AttemptFailed,
+    CheckpointSaved,
+    JobStarted,
+    JobStopped,
+    JobSucceeded,
+    SearchInterrupted,
+)
 from tests.system import harness
 
 
@@ -81,18 +90,20 @@ def test_a_total_cannot_be_lowered(finished: tuple[Path, dict[str, object]]) -> 
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_stops_workers_at_a_checkpoint_and_nothing_is_lost(
+def test_a_signal_to_all_processes_stops_workers_at_a_checkpoint_and_nothing_is_lost(
     tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
+    """Ctrl-C, service managers and batch systems send a signal to the workers too; they leave it to the daemon."""
     spec = harness.econas(tmp_path, cycles=1, epoch_seconds=4.0, checkpoint_seconds=0.5)
     store = tmp_path / "store"
-    process = harness.start(spec, store)
+    process = harness.start(spec, store, start_new_session=True)
     harness.wait_for(process, store, lambda seen: len({e.job for e in seen if isinstance(e, CheckpointSaved)}) == 2)
-    process.send_signal(number)
+    os.killpg(process.pid, number)
     ended = harness.finish(process, expected=status)
     assert ended["status"] == "interrupted"
     seen = harness.events(store)
     assert any(isinstance(event, SearchInterrupted) for event in seen)
+    assert not any(isinstance(event, AttemptFailed) for event in seen)
     stopped = {event.job for event in seen if isinstance(event, JobStopped)}
     assert len(stopped) == 2
     harness.assert_none_left(store)
