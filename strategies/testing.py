@@ -13,10 +13,13 @@ Everything runs in memory (`strategies.simulation`); use a small budget.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -137,8 +140,13 @@ class StrategyConformance:
             self._check(self._search(order=order), expected, "with another order of completion")
 
     def test_only_the_given_generator_and_no_clock_is_used(self) -> None:
-        """Clocks, the operating system's randomness and global generators raise while the search runs."""
-        with untouchable_world():
+        """Clocks, the operating system's randomness and global generators raise while the search runs.
+
+        What is caught: calls through the modules `time`, `datetime`, `random`, `numpy.random` and `os` (`urandom`), and
+        through names for the same functions in the modules of the strategy's class and its bases; not in others.
+        """
+        classes = type(self.strategy(self.spec())).__mro__
+        with untouchable_world(*{sys.modules[one.__module__] for one in classes if one is not object}):
             self._search()
 
     def test_failed_candidates_are_tolerated(self) -> None:
@@ -199,20 +207,28 @@ class StrategyConformance:
 
 
 @contextlib.contextmanager
-def untouchable_world() -> Iterator[None]:
-    """Makes clocks, the operating system's randomness and global generators raise `WorldTouched`."""
+def untouchable_world(*modules: ModuleType) -> Iterator[None]:
+    """Makes clocks, the operating system's randomness and global generators raise `WorldTouched`.
+
+    Args:
+        modules: where names for the same functions, as `from time import time` makes them, raise too.
+    """
     patched: list[tuple[Any, str, Any]] = []
     targets: list[tuple[Any, str]] = [(os, "urandom"), (random, "_urandom")]
     targets += [(time, name) for name in _CLOCKS if hasattr(time, name)]
     targets += [(random, name) for name in random.__all__ if name[0].islower()]
     targets += [(np.random, name) for name in np.random.__all__ if name[0].islower()]
+    replaced = {id(getattr(module, name)): _forbidden(f"{module.__name__}.{name}") for module, name in targets}
+    replaced |= {id(kind): _timeless(kind) for kind in (datetime.datetime, datetime.date)}
+    targets += [(datetime, "datetime"), (datetime, "date")]
+    targets += [(module, name) for module in modules for name, value in vars(module).items() if id(value) in replaced]
     try:
         for module, name in targets:
             patched.append((module, name, getattr(module, name)))
-            setattr(module, name, _forbidden(f"{module.__name__}.{name}"))
+            setattr(module, name, replaced.get(id(patched[-1][2]), patched[-1][2]))
         yield
     finally:
-        for module, name, original in patched:
+        for module, name, original in reversed(patched):
             setattr(module, name, original)
 
 
@@ -230,6 +246,13 @@ def _forbidden(name: str) -> Callable[..., Any]:
         raise WorldTouched(name)
 
     return touched
+
+
+def _timeless(kind: type[datetime.date]) -> type[datetime.date]:
+    """Returns a `datetime` or `date` that does not tell the present one."""
+    names = [name for name in ("now", "utcnow", "today") if hasattr(kind, name)]
+    clocks = {name: staticmethod(_forbidden(f"datetime.{kind.__name__}.{name}")) for name in names}
+    return type(kind.__name__, (kind,), clocks)
 
 
 def _difference(expected: Result, result: Result) -> str:

@@ -248,3 +248,32 @@ def test_a_small_search_is_what_it_was() -> None:
     result, _ = run(small_econas(cycles=3))
     assert [(one.parent, one.origin, one.epochs, one.accuracy) for one in result.history[6:]] == GOLDEN
     assert [one.index for one in result.best] == [2, 9]
+
+
+@pytest.mark.parametrize(("probability", "said"), [(1.0, ": input "), (0.0, None)])
+def test_the_hidden_state_probability_decides_what_a_mutation_changes(probability: float, said: str | None) -> None:
+    result, _ = run(small_econas(hidden_state_probability=probability))
+    origins = [one.origin for one in result.history if one.parent is not None]
+    assert len(origins) == 12
+    assert all((": input " in origin) is (said is not None) for origin in origins)
+
+
+@pytest.mark.parametrize(("limit", "promoted"), [(True, 1), (False, 2)])
+def test_no_more_than_half_of_a_rung_is_promoted_if_asked_for(limit: bool, promoted: int) -> None:
+    _, simulation = run(small_econas(initial=3, cycles=1, limit_half=limit))
+    assert [epochs for _, epochs in trainings(simulation)].count(4) == promoted
+
+
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ({"dead": "union", "capacity": 8}, [6, 8, 8, 8]),
+        # The initial networks count as the first cycle's; then only those trained in this very cycle are left.
+        ({"dead": "idle", "dead_after": 2}, [6, 10, 7, 7]),
+        ({"dead": "idle", "dead_after": 10}, [6, 10, 14, 18]),
+    ],
+)
+def test_the_dead_leave_the_rungs_of_a_search(options: dict[str, Any], sizes: list[int]) -> None:
+    curves = run(small_econas(**options))[0].curves
+    rungs = zip(curves["size_E"], curves["size_2E"], curves["size_3E"], strict=True)
+    assert [sum(each) for each in rungs] == sizes

@@ -53,6 +53,11 @@ def test_a_strategys_wishes_hold_where_the_recipe_does_not_say(
     assert (got.schedule, got.schedule_epochs, got.reset_momentum_epochs) == expected
 
 
+def test_a_candidate_is_trained_with_the_searchs_seed() -> None:
+    made = run(spec(seed=7))
+    assert made.candidate(made.space.random(made.rng)).seed == 7
+
+
 def test_a_restored_run_goes_on_with_the_generator_and_the_numbers_of_its_requests() -> None:
     world, wanted = World(), spec(seed=3)
     simulation = Simulation(wanted, world)

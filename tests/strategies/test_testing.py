@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import random
 import time
 from collections.abc import Callable
+from time import time as now
 from typing import Any, ClassVar
 
 import numpy as np
@@ -57,6 +59,38 @@ class UsesAClock(Sound):
     async def pair(self, run: Run, first: int) -> list[Individual]:
         time.monotonic()
         return await super().pair(run, first)
+
+
+class UsesAClockByAnotherName(Sound):
+    async def pair(self, run: Run, first: int) -> list[Individual]:
+        now()
+        return await super().pair(run, first)
+
+
+class UsesTheDate(Sound):
+    async def pair(self, run: Run, first: int) -> list[Individual]:
+        datetime.datetime.now(tz=datetime.UTC)
+        return await super().pair(run, first)
+
+
+class NeverFails(Sound):
+    """Keeps no failure, as if nothing had gone wrong."""
+
+    async def search(self, run: Run) -> Result:
+        result = await super().search(run)
+        return result.model_copy(
+            update={"history": tuple(one.model_copy(update={"failure": None}) for one in result.history)}
+        )
+
+
+class ForgetsItsTotal(Sound):
+    """Numbers its networks' cycles by a total that it was given."""
+
+    def __init__(self, spec: SearchSpec) -> None:
+        self.total = spec.strategy.options.get("candidates", 8)
+
+    async def pair(self, run: Run, first: int) -> list[Individual]:
+        return [one.model_copy(update={"cycle": self.total}) for one in await super().pair(run, first)]
 
 
 class AsksDifferently(Sound):
@@ -150,9 +184,11 @@ def conformance(made: Callable[[], Strategy]) -> StrategyConformance:
     return Checked()
 
 
-@pytest.mark.parametrize("made", [UsesGlobalRandomness, UsesAGeneratorOfItsOwn, UsesAClock])
+@pytest.mark.parametrize(
+    "made", [UsesGlobalRandomness, UsesAGeneratorOfItsOwn, UsesAClock, UsesAClockByAnotherName, UsesTheDate]
+)
 def test_a_clock_or_other_randomness_is_caught(made: Callable[[], Strategy]) -> None:
-    with pytest.raises(WorldTouched, match=r"the strategy called (random|numpy\.random|time)\."):
+    with pytest.raises(WorldTouched, match=r"the strategy called (random|numpy\.random|time|datetime\.datetime)\."):
         conformance(made).test_only_the_given_generator_and_no_clock_is_used()
 
 
@@ -164,6 +200,37 @@ def test_a_strategy_that_asks_differently_after_a_restart_is_caught() -> None:
 def test_a_state_that_leaves_something_out_is_caught() -> None:
     with pytest.raises(pytest.fail.Exception, match=r"another result after a kill at saved 0: network 2"):
         conformance(ForgetsSomething).test_a_kill_changes_nothing("saved")
+
+
+def test_a_state_that_leaves_something_out_is_caught_after_many_kills() -> None:
+    with pytest.raises(pytest.fail.Exception, match=r"another result after \d+ kills"):
+        conformance(ForgetsSomething).test_many_kills_change_nothing()
+
+
+def test_a_second_search_that_trains_again_is_caught() -> None:
+    with pytest.raises((AssertionError, pytest.fail.Exception), match=r"from the memo|trained again"):
+        conformance(AsksDifferently).test_another_search_of_the_same_trains_nothing()
+
+
+def test_failures_that_are_not_told_are_caught() -> None:
+    with pytest.raises(AssertionError):
+        conformance(NeverFails).test_a_search_in_which_everything_fails_ends()
+    with pytest.raises(AssertionError):
+        conformance(NeverFails).test_accuracies_that_are_not_finite_never_enter()
+
+
+def test_a_search_whose_beginning_depends_on_its_total_is_caught() -> None:
+    class Checked(StrategyConformance):
+        totals: ClassVar[dict[str, int]] = {"candidates": 12}
+
+        def spec(self) -> SearchSpec:
+            return spec("random", candidates=8)
+
+        def strategy(self, spec: SearchSpec) -> Strategy:
+            return ForgetsItsTotal(spec)
+
+    with pytest.raises(pytest.fail.Exception, match="with candidates raised to 12"):
+        Checked().test_a_raised_total_gives_what_it_would_have_given_at_once()
 
 
 def test_a_strategy_that_swallows_the_stop_is_caught() -> None:
