@@ -54,7 +54,7 @@ def test_a_second_search_for_the_same_candidates_trains_nothing_and_says_so(tmp_
 
 def test_a_search_whose_lines_cannot_be_written_is_finished_all_the_same(tmp_path: Path) -> None:
     """Guards `coldframe run SPEC > log` on a full disk; only the conclusion, which cannot be printed, is an error."""
-    command = [sys.executable, "-m", "orchestrator.cli", "run", spec(tmp_path), "--store", tmp_path / "store"]
+    command = [sys.executable, "-m", "orchestrator.cli", "run", str(spec(tmp_path)), "--store", str(tmp_path / "store")]
     with open("/dev/full", "w") as full:
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False)
     assert (ended.returncode, ended.stderr) == (74, "coldframe: [Errno 28] No space left on device\n")
