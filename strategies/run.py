@@ -80,6 +80,7 @@ class Run:
         if restored:
             bits.state = json.loads(restored.rng)
         self.rng = np.random.Generator(bits)
+        self._settings: dict[tuple[int | None, Schedule | None, int | None], Candidate] = {}
 
     def candidate(
         self,
@@ -100,6 +101,19 @@ class Run:
             schedule: its kind; the recipe's if absent.
             reset_momentum_epochs: forget the momentum each time so many epochs are done.
         """
+        wishes = (schedule_epochs, schedule, reset_momentum_epochs)
+        canonical = self.space.canonical(architecture)
+        if wishes not in self._settings:
+            self._settings[wishes] = self._first_candidate(canonical, *wishes)
+        return self._settings[wishes].of(canonical)
+
+    def _first_candidate(
+        self,
+        architecture: Architecture,
+        schedule_epochs: int | None,
+        schedule: Schedule | None,
+        reset_momentum_epochs: int | None,
+    ) -> Candidate:
         recipe, wishes = self.spec.recipe, dict[str, Any]()
         if recipe.schedule_epochs is None:
             wishes = {"schedule_epochs": schedule_epochs, "schedule": schedule or recipe.schedule}
@@ -109,7 +123,7 @@ class Run:
         return Candidate(
             trainer=self.spec.trainer,
             space=self.space.spec,
-            architecture=self.space.canonical(architecture),
+            architecture=architecture,
             proxy=self.spec.proxy,
             recipe=recipe,
             data=self._data,

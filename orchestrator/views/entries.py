@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from store.records.base import digest
+from store.records.candidates import candidate_id
 
 Payload = Mapping[str, Any]
 AttemptEnd = Literal["running", "succeeded", "failed", "stopped", "lost"]
@@ -161,7 +161,7 @@ class JobView:
         if self.checkpoints:
             return self.checkpoints[-1].candidate
         candidate = self.request.get("candidate")
-        return digest(dict(candidate)) if candidate else None
+        return candidate_id(candidate) if candidate else None
 
     @property
     def trained(self) -> bool:

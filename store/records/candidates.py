@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -96,9 +97,29 @@ class Candidate(Record):
     initial: tuple[str, ...] = Field(default=(), description="digests of the blocks that initialised it")
 
     @cached_property
+    def setting(self) -> str:
+        """The digest of all but the architecture: what the candidates of one search have in common."""
+        return _setting(self.model_dump())
+
+    @cached_property
     def id(self) -> str:
         """The candidate's digest."""
-        return digest(self)
+        return digest([self.setting, self.architecture])
+
+    def of(self, architecture: Architecture) -> Candidate:
+        """Returns the candidate with another architecture in the same setting, which is digested only once."""
+        other = Candidate.model_construct(**{name: getattr(self, name) for name in Candidate.model_fields})
+        vars(other).update(architecture=architecture, setting=self.setting)
+        return other
+
+
+def candidate_id(payload: Mapping[str, Any]) -> str:
+    """Returns the digest of a candidate that is given as a map, as it lies in the journal."""
+    return digest([_setting(payload), payload["architecture"]])
+
+
+def _setting(payload: Mapping[str, Any]) -> str:
+    return digest({key: value for key, value in payload.items() if key != "architecture"})
 
 
 class DataSpec(Config):

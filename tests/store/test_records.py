@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from store.errors import NotCanonical
 from store.records.arrays import pack, unpack
 from store.records.base import canonical, digest
-from store.records.candidates import Candidate, DataSpec, Named
+from store.records.candidates import Architecture, Candidate, DataSpec, Named, candidate_id
 from store.records.requests import Evaluate, Measure, Train
 from store.records.spec import SearchSpec
 from tests.store.builders import candidate
@@ -39,13 +39,23 @@ def test_the_identity_of_a_candidate_and_its_requests_never_changes() -> None:
     evaluate = Evaluate(candidate=candidate(), checkpoint="0" * 64)
     plain_value = {"b": [1, 2.5, True, b"x"], "a": {"z": "é", "y": None}}
     named = {
-        "e66611d6eba3c33bf3c0319bf0843fd3e524354bb9ba35c0c55d79ff28da8f1a": candidate().id,
-        "06d2ed03832428b665e81a6a91f599f13b0f0b611c9ab00d504f639d8c655281": Train(candidate=candidate(), epochs=20).key,
-        "3c206f6d9163396d290547ac78048d55f1b6a435e482a3cfec79d0ef4a95dace": evaluate.key,
-        "1f0b244c0bd3f1dec60ec554ce641667af3b0c7b927cffbd0c1d893b1e674302": Measure(candidate=candidate()).key,
+        "0c69c428f6d4f09ef0f7cd6a6984d0a38cd775ee25f9cf2508be4db8007579c2": candidate().id,
+        "ed2a1fc7f503844264563fcea3f3ade3eb93fb131d1d6836d454a107debcc694": Train(candidate=candidate(), epochs=20).key,
+        "65b188d8fa9c55e7d4a03b258a0126496ca282a6d629b99c74f4229987b79ad3": evaluate.key,
+        "c5f0df79cab561f25e88be090a3a2160f8aa4e42bd1ef10a2824cd93548eda89": Measure(candidate=candidate()).key,
         "3ed058d64c573bfaab942c8152cce96c4100513c4ee73b3d965e3f3b883b5999": digest(plain_value),
     }
     assert list(named) == list(named.values())
+
+
+def test_a_candidate_made_from_another_is_the_one_that_is_made_from_the_start() -> None:
+    other = Architecture(space="cell", genes=(1, 0))
+    made = candidate().of(other)
+    fresh = Candidate.model_validate(candidate().model_dump() | {"architecture": other.model_dump()})
+    assert made == fresh
+    assert made.id == fresh.id != candidate().id
+    assert made.model_dump() == fresh.model_dump()
+    assert candidate_id(made.model_dump()) == made.id
 
 
 @given(plain)

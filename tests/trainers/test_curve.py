@@ -28,7 +28,7 @@ def test_every_number_is_in_range(genes: tuple[int, ...], seed: int, epoch: int,
 def test_a_frozen_curve_is_the_same_on_every_machine_and_version() -> None:
     """A change of these numbers changes the results of every stored scripted search."""
     curve = Curve.of(candidate(genes=(1, 0, 3, 2), seed=0), ScriptedOptions())
-    assert [round(curve.accuracy(epoch), 6) for epoch in (1, 10, 60)] == [0.125418, 0.679144, 0.858097]
+    assert [round(curve.accuracy(epoch), 6) for epoch in (1, 10, 60)] == [0.111098, 0.667173, 0.867305]
 
 
 def test_without_noise_it_is_the_formula() -> None:
