@@ -104,7 +104,7 @@ class Candidate(Record):
     @cached_property
     def id(self) -> str:
         """The candidate's digest."""
-        return digest([self.setting, self.architecture])
+        return digest([self.setting, {"space": self.architecture.space, "genes": self.architecture.genes}])
 
     def of(self, architecture: Architecture) -> Candidate:
         """Returns the candidate with another architecture in the same setting, which is digested only once."""

@@ -18,9 +18,10 @@ class _Request(Record):
 
         The candidate enters by its own digest, which is computed once for all requests about it.
         """
-        asked: dict[str, Any] = self.model_dump(exclude={"candidate"})
-        about = getattr(self, "candidate", None)
-        return digest(asked | ({"candidate": about.id} if about is not None else {}))
+        asked = {name: getattr(self, name) for name in type(self).model_fields}
+        if "candidate" in asked:
+            asked["candidate"] = asked["candidate"].id
+        return digest(asked)
 
 
 class Train(_Request):
