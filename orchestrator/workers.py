@@ -14,8 +14,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from io import BufferedWriter
 from pathlib import Path
 
@@ -103,7 +103,7 @@ class WorkerProcess:
         command = [sys.executable, "-m", "trainers.worker", "--store", str(store), "--fd", str(theirs.fileno())]
         command += ["--worker", name, "--threads", str(threads), "--device", device.kind, "--parent", str(os.getpid())]
         command += ["--preload", preload] if preload else []
-        with theirs, _open_log(log) as out:
+        with theirs, _open_log(log) as out, _signals_held():
             process = await anyio.open_process(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -169,6 +169,19 @@ class WorkerProcess:
         else:
             why = f"it said nothing for {HANDSHAKE_SECONDS:.0f} s"
         raise WorkerHandshakeFailed(self.name, why, str(self.log))
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Holds SIGINT and SIGTERM back, in what is started meanwhile too: a worker lets go of them when it ignores them.
+
+    A signal to the whole process group would else end a worker that is still importing.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _open_log(path: Path) -> BufferedWriter:
