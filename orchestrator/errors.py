@@ -17,7 +17,8 @@ OrchestratorError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from strategies.errors import OptionProblem
 
 
 class OrchestratorError(Exception):
@@ -26,16 +27,8 @@ class OrchestratorError(Exception):
     exit_code = 2
 
 
-class Problem(NamedTuple):
-    """One thing that is wrong with a spec."""
-
-    key: str
-    value: object
-    expected: str
-
-    def __str__(self) -> str:
-        shown = "" if self.value is None else f" is {self.value!r:.80}:"
-        return f"{self.key}{shown} {self.expected}"
+Problem = OptionProblem
+"""One thing that is wrong with a spec: its key, its value, and what was expected."""
 
 
 class SpecError(OrchestratorError):

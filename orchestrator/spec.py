@@ -159,7 +159,7 @@ def _caught(problems: list[Problem], key: str, make: Callable[[], Made]) -> Made
     except ValidationError as error:
         problems += [_problem(key, detail) for detail in error.errors(include_url=False)]
     except InvalidOptions as error:
-        problems += [Problem(*problem) for problem in error.problems]
+        problems += error.problems
     except (StrategyError, TrainerError) as error:
         problems.append(Problem(key, None, str(error)))
     return None
