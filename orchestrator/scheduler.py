@@ -302,8 +302,9 @@ class Scheduler:
         for name, slot in self.workers.items():
             if slot.quick and len(slot.jobs) == 1 and not self._alone and not self._is_taken_alone(slot.device):
                 ahead = self._queue.peek(self._on_workers)
-                alike = (self.jobs[job] for job in (slot.jobs[0], ahead) if job is not None)
-                if ahead is not None and {self._sort_of(job) for job in alike} == {slot.quick}:
+                if ahead is not None and all(
+                    self._sort_of(self.jobs[job]) == slot.quick for job in (slot.jobs[0], ahead)
+                ):
                     self._assign_next(name, slot)
 
     def _sort_of(self, job: Job) -> Sort:

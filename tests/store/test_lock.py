@@ -41,7 +41,8 @@ def test_a_killed_holder_blocks_nobody(tmp_path: Path) -> None:
 def test_a_stale_note_that_names_a_living_process_blocks_nobody(tmp_path: Path) -> None:
     """After a reboot a pid may belong to somebody else."""
     (tmp_path / "lock").write_text(json.dumps({"pid": 1, "host": "elsewhere", "boot": "another", "started": 1}))
-    StoreLock(tmp_path).release()
+    with StoreLock(tmp_path):
+        assert json.loads((tmp_path / "lock").read_bytes())["pid"] == os.getpid()
 
 
 @pytest.mark.parametrize("note", [b"", b"{", b"[]", b'{"pid": "x"}', b"\xff" * 9000])
