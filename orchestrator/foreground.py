@@ -168,6 +168,8 @@ class Foreground:
         spec = self._plan.spec
         settings = JobSettings(
             data_path=self._plan.data_path,
+            cache=str(self._store.folder / "cache"),
+            tables=self._plan.tables,
             checkpoint_seconds=spec.resources.checkpoint_seconds,
             faults=spec.faults,
         )

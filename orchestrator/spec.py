@@ -37,6 +37,7 @@ class Plan:
     space: Space
     data: Data
     data_path: str | None
+    tables: dict[str, str]
     totals: frozenset[str]
     make_strategy: Callable[[], Strategy]
 
@@ -89,6 +90,7 @@ def plan(raw: dict[str, Any], file: str) -> Plan:
         space=space,
         data=data,
         data_path=path,
+        tables={},
         totals=type(options).totals,
         make_strategy=lambda: strategies.registry.create(filled),
     )

@@ -4,7 +4,8 @@ StrategyError
 ├── InvalidGenotype
 ├── InvalidArchitecture
 ├── InvalidOptions
-└── ReplayDiverged
+├── ReplayDiverged
+└── TestSplitSealed
 """
 
 from __future__ import annotations
@@ -67,4 +68,18 @@ class ReplayDiverged(StrategyError):
         super().__init__(
             f"{point}: {recorded} was recorded, {asked} is asked for now. A strategy must ask the same questions when "
             "it gets the same answers: it may take randomness from run.rng alone, and no time, files or global state"
+        )
+
+
+class TestSplitSealed(StrategyError):
+    """Raised when a strategy asks for the test accuracy of a candidate that validation images were held out for."""
+
+    exit_code = 1
+    __test__ = False  # not a test class, whatever pytest thinks of its name
+
+    def __init__(self, candidate: str) -> None:
+        self.candidate = candidate
+        super().__init__(
+            f"candidate {candidate[:8]}: the test split is for networks that were trained on all training images "
+            "(data.validation_fraction = 0); this one is still to be chosen, by its validation accuracy"
         )

@@ -18,9 +18,10 @@ _FIELDS = tuple(name for name in Individual.model_fields if name != "architectur
 def learnt(individual: Individual, outcome: AnyOutcome) -> Individual:
     """Returns the individual as an outcome of its training leaves it.
 
-    A failure, and a training that ended without a finite accuracy, sets `failure` and leaves the rest as it was.
+    A failure, and a training whose accuracy is not finite, sets `failure` and leaves the rest as it was. A training
+    on all images has no validation accuracy, and that is no failure.
     """
-    if isinstance(outcome, Trained) and math.isfinite(outcome.accuracy):
+    if isinstance(outcome, Trained) and (outcome.accuracy is None or math.isfinite(outcome.accuracy)):
         return individual.model_copy(
             update={
                 "epochs": outcome.epochs,

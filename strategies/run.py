@@ -9,21 +9,48 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
 from store.records import arrays
-from store.records.candidates import Architecture, Candidate, Data
+from store.records.base import digest
+from store.records.candidates import Architecture, Candidate, Data, Named, Proxy, Recipe
 from store.records.events import StateSaved
 from store.records.outcomes import AnyOutcome
 from store.records.requests import AnyRequest, Compute, Evaluate, Measure, Train
 from store.records.results import Result
 from store.records.spec import SearchSpec
+from strategies.errors import TestSplitSealed
 from strategies.spaces.base import Space
 
 Item = TypeVar("Item")
 Schedule = Literal["cosine", "cosine_restarts"]
+Split = Literal["validation", "train", "test"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How candidates are trained: all of a candidate but its space, architecture and seed.
+
+    Attributes:
+        trainer: what trains them.
+        proxy: the reduced setting.
+        recipe: how they are trained.
+        data: on which images; the search's own if absent.
+    """
+
+    trainer: Named
+    proxy: Proxy
+    recipe: Recipe
+    data: Data | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """A name for the setting, by content."""
+        return digest([self.trainer, self.proxy, self.recipe, self.data])
 
 
 class Handle(Awaitable[AnyOutcome], Protocol):
@@ -80,7 +107,8 @@ class Run:
         if restored:
             bits.state = json.loads(restored.rng)
         self.rng = np.random.Generator(bits)
-        self._settings: dict[tuple[int | None, Schedule | None, int | None], Candidate] = {}
+        self._default = Setting(spec.trainer, spec.proxy, spec.recipe, data)
+        self._settings: dict[tuple[str, int | None, Schedule | None, int | None], Candidate] = {}
 
     def candidate(
         self,
@@ -89,54 +117,51 @@ class Run:
         schedule_epochs: int | None = None,
         schedule: Schedule | None = None,
         reset_momentum_epochs: int | None = None,
+        setting: Setting | None = None,
     ) -> Candidate:
         """Returns the candidate that the spec makes of an architecture, in its canonical encoding.
 
-        The arguments after the architecture are what the strategy wishes where the spec's recipe does not say. A
-        recipe that gives `schedule_epochs` says all of its schedule, one that does not leaves all of it open.
+        The arguments `schedule_epochs` to `reset_momentum_epochs` are what the strategy wishes where the recipe does
+        not say. A recipe that gives `schedule_epochs` says all of its schedule, one that does not leaves all of it
+        open.
 
         Args:
             architecture: any encoding of it.
             schedule_epochs: length of the learning-rate schedule in epochs.
             schedule: its kind; the recipe's if absent.
             reset_momentum_epochs: forget the momentum each time so many epochs are done.
+            setting: how to train it, where that is not as the spec says.
         """
-        wishes = (schedule_epochs, schedule, reset_momentum_epochs)
+        setting = setting or self._default
         canonical = self.space.canonical(architecture)
+        wishes = (setting.digest, schedule_epochs, schedule, reset_momentum_epochs)
         if wishes not in self._settings:
-            self._settings[wishes] = self._first_candidate(canonical, *wishes)
+            recipe = _open_parts(setting.recipe, schedule_epochs, schedule, reset_momentum_epochs)
+            self._settings[wishes] = Candidate(
+                trainer=setting.trainer,
+                space=self.space.spec,
+                architecture=canonical,
+                proxy=setting.proxy,
+                recipe=recipe,
+                data=setting.data or self._data,
+                seed=self.spec.seed,
+            )
         return self._settings[wishes].of(canonical)
-
-    def _first_candidate(
-        self,
-        architecture: Architecture,
-        schedule_epochs: int | None,
-        schedule: Schedule | None,
-        reset_momentum_epochs: int | None,
-    ) -> Candidate:
-        recipe, wishes = self.spec.recipe, dict[str, Any]()
-        if recipe.schedule_epochs is None:
-            wishes = {"schedule_epochs": schedule_epochs, "schedule": schedule or recipe.schedule}
-        if recipe.reset_momentum_epochs is None:
-            wishes["reset_momentum_epochs"] = reset_momentum_epochs
-        recipe = recipe.model_copy(update=wishes)
-        return Candidate(
-            trainer=self.spec.trainer,
-            space=self.space.spec,
-            architecture=architecture,
-            proxy=self.spec.proxy,
-            recipe=recipe,
-            data=self._data,
-            seed=self.spec.seed,
-        )
 
     def train(self, candidate: Candidate, *, epochs: int) -> Handle:
         """Trains a candidate to a total of `epochs`, going on from its newest checkpoint (`Trained` or `Failure`)."""
         return self._submit(Train(candidate=candidate, epochs=epochs))
 
-    def evaluate(self, candidate: Candidate, *, checkpoint: str) -> Handle:
-        """Scores a candidate on the validation images with a checkpoint's weights (`Evaluated` or `Failure`)."""
-        return self._submit(Evaluate(candidate=candidate, checkpoint=checkpoint))
+    def evaluate(self, candidate: Candidate, *, checkpoint: str, split: Split = "validation") -> Handle:
+        """Scores a candidate with a checkpoint's weights (`Evaluated` or `Failure`).
+
+        Raises:
+            TestSplitSealed: if the test images are asked for and images are held out for validation: only what was
+                trained on all training images, and so is chosen already, may see the test split.
+        """
+        if split == "test" and candidate.data.validation_fraction > 0:
+            raise TestSplitSealed(candidate.id)
+        return self._submit(Evaluate(candidate=candidate, checkpoint=checkpoint, split=split))
 
     def measure(self, candidate: Candidate, *, device: str | None = None) -> Handle:
         """Counts parameters and multiply-adds, and the latency on a device if one is named (`Measured`)."""
@@ -176,3 +201,15 @@ class Run:
         index = self._requests
         self._requests += 1
         return self._port.submit(index, request)
+
+
+def _open_parts(
+    recipe: Recipe, schedule_epochs: int | None, schedule: Schedule | None, reset_momentum_epochs: int | None
+) -> Recipe:
+    """Fills what a recipe leaves open with what a strategy wishes."""
+    wishes = dict[str, Any]()
+    if recipe.schedule_epochs is None:
+        wishes = {"schedule_epochs": schedule_epochs, "schedule": schedule or recipe.schedule}
+    if recipe.reset_momentum_epochs is None:
+        wishes["reset_momentum_epochs"] = reset_momentum_epochs
+    return recipe.model_copy(update=wishes)

@@ -15,7 +15,7 @@ from typing import cast
 
 from torch import Tensor
 
-from store.records.outcomes import EpochMetrics, Evaluated, Measured, Trained
+from store.records.outcomes import EpochMetrics, Evaluated, Measured, Trained, best_accuracy
 from store.records.requests import Evaluate, Measure, Train
 from trainers import datasets, latency, state
 from trainers.data import DeviceData, Epoch
@@ -155,7 +155,7 @@ class _Training:
         return Trained(
             candidate=self._plan.candidate.id,
             epochs=self.epoch,
-            accuracy=max(metrics.validation_accuracy for metrics in self._history),
+            accuracy=best_accuracy(self._history),
             history=tuple(self._history),
             checkpoint=self._saved[2],
             parameters=parameters,

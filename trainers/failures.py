@@ -84,17 +84,17 @@ def check_finite(outcome: Trained | Evaluated | Measured | Computed) -> None:
     """
     match outcome:
         case Trained(epochs=epochs):
-            numbers = [outcome.accuracy]
+            numbers: list[float | None] = [outcome.accuracy]
             for metrics in outcome.history:
                 numbers += [metrics.train_loss, metrics.train_accuracy]
                 numbers += [metrics.validation_loss, metrics.validation_accuracy]
         case Evaluated():
             epochs, numbers = 0, [outcome.accuracy, outcome.loss]
         case Measured():
-            epochs, numbers = 0, [outcome.latency_ms or 0.0]
+            epochs, numbers = 0, [outcome.latency_ms]
         case Computed():
             return
-    if not all(map(math.isfinite, numbers)):
+    if not all(math.isfinite(number) for number in numbers if number is not None):
         raise Diverged(epochs, 0, "an accuracy, loss or latency of the outcome")
 
 

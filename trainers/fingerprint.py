@@ -88,6 +88,8 @@ def identity(spec: DataSpec) -> Data:
         fingerprint=fingerprint(spec),
         validation_fraction=spec.validation_fraction,
         split_seed=spec.split_seed,
+        image_size=spec.image_size,
+        skip_broken=spec.skip_broken,
     )
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from store.records.base import digest
 from store.records.candidates import Candidate
-from store.records.outcomes import EpochMetrics, Evaluated, Measured, Trained
+from store.records.outcomes import EpochMetrics, Evaluated, Measured, Trained, best_accuracy
 from store.records.requests import Evaluate, Measure, Train
 from trainers.curve import Curve, loss
 from trainers.errors import CheckpointMismatch
@@ -50,7 +50,7 @@ class ScriptedTrainer:
         return Trained(
             candidate=request.candidate.id,
             epochs=request.epochs,
-            accuracy=max(metrics.validation_accuracy for metrics in play.history),
+            accuracy=best_accuracy(play.history),
             history=tuple(play.history),
             checkpoint=play.checkpoint or digest(f"{request.candidate.id} at {request.epochs}"),
             parameters=parameters,

@@ -42,10 +42,21 @@ class Proxy(Config):
     resolution: int | None = Field(default=None, ge=4, description="input pixels after resizing (r); native if absent")
     sample_ratio: float = Field(default=1.0, gt=0, le=1, description="share of the training images that is used (s)")
     cells: int = Field(default=20, ge=3, description="cells in the network, 3N + 2 for N normal cells a stage")
+    stem: Literal["cifar", "imagenet"] | None = Field(
+        default=None, description="cifar (as if absent): one 3 x 3 convolution; imagenet: two stems of stride 4 and 2"
+    )
+
+    @field_validator("stem")
+    @classmethod
+    def _neutral(cls, value: str | None) -> str | None:
+        return None if value == "cifar" else value
 
 
 class Recipe(Config):
     """How a candidate is trained.
+
+    Of the fields that may be absent, absent and the value that changes nothing are one: both are kept as None, which no
+    digest includes. So a candidate keeps its name when a later version adds such a field.
 
     Defaults are EcoNAS's reduced setting (A5.2) in all but cutout: its 16 pixels would erase a whole image of the
     digits, so it is asked for where it is wanted. The authors' released search code differs from the paper in two of
@@ -60,9 +71,9 @@ class Recipe(Config):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=3e-4, ge=0)
     gradient_clip: float = Field(default=5.0, gt=0, description="largest norm of the gradient")
-    schedule: Literal["cosine", "cosine_restarts"] = Field(
+    schedule: Literal["cosine", "cosine_restarts", "exponential"] = Field(
         default="cosine",
-        description="one cosine over schedule_epochs, or a new one every schedule_epochs (EcoNAS A5.2 (1))",
+        description="one cosine over schedule_epochs, a new one every schedule_epochs (EcoNAS A5.2 (1)), or rate_decay",
     )
     schedule_epochs: int | None = Field(
         default=None, ge=1, description="length of one cosine in epochs; the strategy sets it where absent"
@@ -73,6 +84,50 @@ class Recipe(Config):
     padding: int = Field(default=4, ge=0, description="zero pixels around an image before the random crop")
     flip: bool = Field(default=True, description="mirror half of the training images")
     cutout: int = Field(default=0, ge=0, description="side of the erased square at native resolution; scaled with r")
+    nesterov: bool | None = Field(default=None, description="Nesterov's momentum")
+    rate_per_step: bool | None = Field(default=None, description="the learning rate moves at every step, not epoch")
+    rate_decay: float | None = Field(default=None, gt=0, le=1, description="of `exponential`: factor of every epoch")
+    warmup_epochs: int | None = Field(default=None, ge=0, description="epochs in which the rate rises to its highest")
+    warmup_learning_rate: float | None = Field(default=None, ge=0, description="where the warm-up starts; 0 if absent")
+    label_smoothing: float | None = Field(default=None, ge=0, lt=1, description="share of the target that is uniform")
+    accumulate: int | None = Field(default=None, ge=1, description="batches whose gradients make one step")
+    path_dropout: float | None = Field(
+        default=None, ge=0, lt=1, description="largest probability to drop an edge's output, reached linearly (DARTS)"
+    )
+    auxiliary_weight: float | None = Field(
+        default=None, ge=0, description="of the auxiliary head's loss; 0.4 if absent"
+    )
+    precision: Literal["float32", "bfloat16"] | None = Field(
+        default=None, description="bfloat16: convolutions and products in bfloat16 (autocast); weights stay float32"
+    )
+    crop: Literal["padded", "resized"] | None = Field(
+        default=None, description="padded: crop out of the padded image; resized: a random box, resized (ImageNet)"
+    )
+    colour_jitter: float | None = Field(
+        default=None, ge=0, le=1, description="strength of random brightness, contrast and saturation (DARTS ImageNet)"
+    )
+
+    @model_validator(mode="after")
+    def _neutral(self) -> Recipe:
+        """Writes what changes nothing as None."""
+        for name, value in _NEUTRAL.items():
+            if getattr(self, name) == value:
+                vars(self)[name] = None
+        return self
+
+
+_NEUTRAL: Mapping[str, Any] = {
+    "nesterov": False,
+    "rate_per_step": False,
+    "warmup_epochs": 0,
+    "warmup_learning_rate": 0.0,
+    "label_smoothing": 0.0,
+    "accumulate": 1,
+    "path_dropout": 0.0,
+    "precision": "float32",
+    "crop": "padded",
+    "colour_jitter": 0.0,
+}
 
 
 class Data(Record):
@@ -80,8 +135,10 @@ class Data(Record):
 
     name: str
     fingerprint: str = Field(description="digest of the content; a name and version for data sets that never change")
-    validation_fraction: float = 0.1
+    validation_fraction: float = Field(default=0.1, description="0: all images are trained on, none is held out")
     split_seed: int = 0
+    image_size: int | None = None
+    skip_broken: bool | None = None
 
 
 class Candidate(Record):
@@ -127,8 +184,14 @@ class DataSpec(Config):
 
     name: str = Field(description="digits, npz, image_folder, cifar10, cifar100, fashion_mnist, or a registered one")
     path: str | None = Field(default=None, description="file or folder; `$NAME` and `~` are expanded")
-    validation_fraction: float = Field(default=0.1, gt=0, lt=1, description="share of the training split held out")
+    validation_fraction: float = Field(
+        default=0.1, ge=0, lt=1, description="share of the training split held out; 0 only for retraining"
+    )
     split_seed: int = 0
+    image_size: int | None = Field(
+        default=None, ge=4, le=2048, description="side in pixels to which images of a folder are resized and cropped"
+    )
+    skip_broken: bool | None = Field(default=None, description="leave out images that cannot be decoded, and say so")
 
     @field_validator("name")
     @classmethod
@@ -136,6 +199,11 @@ class DataSpec(Config):
         if not name:
             raise ValueError("expected the name of a data set")
         return name
+
+    @field_validator("skip_broken")
+    @classmethod
+    def _neutral(cls, value: bool | None) -> bool | None:
+        return value or None
 
 
 class Fault(Config):

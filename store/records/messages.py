@@ -17,9 +17,17 @@ READY = "ready"
 
 
 class JobSettings(Record):
-    """How a worker runs a job; nothing here may change the job's result."""
+    """How a worker runs a job; nothing here may change the job's result.
+
+    Attributes:
+        data_path: where the data set lies on this machine.
+        cache: folder for decoded images; none if there is no room for one.
+        tables: where benchmark tables lie, by the digest that a candidate's `trainer.table` names.
+    """
 
     data_path: str | None = None
+    cache: str | None = None
+    tables: dict[str, str] = Field(default_factory=dict)
     checkpoint_seconds: float = 30.0
     faults: tuple[Fault, ...] = ()
 

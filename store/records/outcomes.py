@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -14,13 +15,22 @@ Reason = Literal[
 
 
 class EpochMetrics(Record):
-    """One epoch of training: mean losses and accuracies in [0, 1]; the validation images are never trained on."""
+    """One epoch of training: mean losses and accuracies in [0, 1]; the validation images are never trained on.
+
+    Where no image is held out there is no validation loss or accuracy.
+    """
 
     epoch: int = Field(description="epochs done, counted from 1")
     train_loss: float
     train_accuracy: float
-    validation_loss: float
-    validation_accuracy: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+
+
+def best_accuracy(history: Iterable[EpochMetrics]) -> float | None:
+    """Returns the best validation accuracy of all epochs (facts B0), or None where no image was held out."""
+    accuracies = [each.validation_accuracy for each in history if each.validation_accuracy is not None]
+    return max(accuracies, default=None)
 
 
 class Trained(Record):
@@ -29,7 +39,9 @@ class Trained(Record):
     kind: Literal["trained"] = "trained"
     candidate: str
     epochs: int
-    accuracy: float = Field(description="best validation accuracy over the epochs so far, in [0, 1]")
+    accuracy: float | None = Field(
+        default=None, description="best validation accuracy over the epochs so far, in [0, 1]; none without such images"
+    )
     history: tuple[EpochMetrics, ...]
     checkpoint: str = Field(description="digest of the final manifest")
     parameters: int

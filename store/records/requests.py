@@ -38,7 +38,9 @@ class Evaluate(_Request):
     kind: Literal["evaluate"] = "evaluate"
     candidate: Candidate
     checkpoint: str = Field(description="digest of the manifest whose weights are used")
-    split: Literal["validation", "train"] = "validation"
+    split: Literal["validation", "train", "test"] = Field(
+        default="validation", description="test: only for a candidate that was trained on all training images"
+    )
 
 
 class Measure(_Request):

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from store.records.base import Record
 from store.records.candidates import Architecture
+from store.records.studies import Study
 
 
 class Individual(Record):
@@ -25,6 +26,7 @@ class Individual(Record):
     origin: str = Field(default="random", description="how it came to be, e.g. `random` or the mutation's words")
     cycle: int = Field(default=0, description="cycle of its birth; 0 is the initial population")
     failure: str | None = Field(default=None, description="why it has no accuracy")
+    test_accuracy: float | None = Field(default=None, description="on the test split; of retrained networks only")
 
 
 class Result(Record):
@@ -36,3 +38,4 @@ class Result(Record):
     curves: dict[str, Any] = Field(
         default_factory=dict, description="lists of numbers by name, e.g. `mean_accuracy_2E` over cycles"
     )
+    study: Study | None = Field(default=None, description="what a proxy study measured")

@@ -29,6 +29,15 @@ class Resources(Config):
     stop_seconds: float = Field(default=20.0, gt=0, description="a worker that does not stop within this is killed")
 
 
+class Reference(Config):
+    """The original setting, whose accuracies count as the truth in a proxy study; trained, or read from a table."""
+
+    trainer: Named | None = Field(default=None, description="the search's own if absent; `tabular` reads a table")
+    proxy: Proxy = Field(default=Proxy(channels=36), description="original setting: c0 r0 s0")
+    recipe: Recipe = Recipe(batch_size=96, cutout=16, path_dropout=0.2)
+    epochs: int = Field(default=600, ge=1)
+
+
 class SearchSpec(Config):
     """One search: what is searched, how candidates are trained, what decides, and for how long."""
 
@@ -40,6 +49,7 @@ class SearchSpec(Config):
     data: DataSpec
     proxy: Proxy = Proxy()
     recipe: Recipe = Recipe()
+    reference: Reference | None = Field(default=None, description="what a proxy study compares with")
     resources: Resources = Resources()
     faults: tuple[Fault, ...] = Field(default=(), description="failures on purpose, for tests")
 
