@@ -1,4 +1,4 @@
-"""One search in the foreground: what `coldframe run` does.
+"""One search in the foreground: what `coldframe run` and `coldframe retrain` do.
 
 Taking a search up again is the same as starting it. The journal is folded, the strategy's coroutine is run from its
 last saved state, and what it asks for again is answered from the store.
@@ -68,7 +68,15 @@ def run(spec_path: Path, store: Path, *, workers: int | None = None, observer: O
         StoreError: if the store cannot be used, or fails for good.
         SearchCrashed: if the strategy raised.
     """
-    plan = load(spec_path)
+    return run_plan(load(spec_path), store, workers=workers, observer=observer)
+
+
+def run_plan(plan: Plan, store: Path, *, workers: int | None = None, observer: Observer) -> RunEnd:
+    """Runs a search that is planned already, as `run` does with what its file says.
+
+    Raises:
+        TotalLowered, StoreError, SearchCrashed: as `run`.
+    """
     slots = devices.slots(plan.spec.resources.device, workers or plan.spec.resources.workers)
     with Store.open(store, write=True, create=True) as opened:
         foreground = Foreground(opened, plan, observer, slots)
