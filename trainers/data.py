@@ -9,6 +9,7 @@ and one for the columns do all three. Whatever is random in an epoch is drawn at
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,22 @@ def crop_weights(native: int, padding: int, target: int) -> Weights:
     return table
 
 
+class Draws(NamedTuple):
+    """What is random in one step, on the data's device: of the same shapes and element types at every step.
+
+    Attributes:
+        indices: (batch,) int64, which of the training images in use.
+        rows: (batch,) int64, offsets of the crops from the top.
+        columns: (batch,) int64, offsets from the left, plus `2 * padding + 1` for those to be mirrored.
+        centres: (2, batch) int64, row and column of the middle of the erased square, after resizing.
+    """
+
+    indices: Tensor
+    rows: Tensor
+    columns: Tensor
+    centres: Tensor
+
+
 class Epoch:
     """One pass over the training images, all random choices made: any step gives the same batch at any time."""
 
@@ -71,24 +88,13 @@ class Epoch:
         self._columns = torch.from_numpy(offsets[1] + mirrored * (2 * data.padding + 1)).to(data.device)
         self._centres = torch.from_numpy(centres).to(data.device)
 
+    def draws(self, step: int) -> Draws:
+        """Returns what is random in a step, counted from 0."""
+        return Draws(self._order[step], self._rows[step], self._columns[step], self._centres[:, step])
+
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Returns the images of a step (batch, C, r, r), float32, and their labels (batch,)."""
-        chosen = self._order[step]
-        images = self._data.resized(self._data.pixels[chosen], self._rows[step], self._columns[step])
-        if self._data.cutout:
-            self._erase(images, *self._centres[:, step])
-        return images, self._data.labels[chosen]
-
-    def _erase(self, images: Tensor, centre_y: Tensor, centre_x: Tensor) -> None:
-        """Zeroes one square an image, after normalising; what lies outside is cut off (DARTS `Cutout`)."""
-        length = self._data.cutout
-        line = torch.arange(self._data.size, device=images.device)
-
-        def inside(centre: Tensor) -> Tensor:
-            start = (centre - length // 2)[:, None]
-            return (line >= start) & (line < start + length)
-
-        images.masked_fill_((inside(centre_y)[:, :, None] & inside(centre_x)[:, None, :])[:, None], 0.0)
+        return self._data.batch(self.draws(step))
 
 
 class DeviceData:
@@ -130,6 +136,16 @@ class DeviceData:
         self._row_table, self._column_table = self._tables(images.size)
         self._validation = list(self._plain(*self._moved(images, split.validation)))
 
+    def batch(self, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Returns the images of a step (batch, C, r, r), float32, and their labels (batch,).
+
+        It waits for nothing and its shapes depend on no values, so that it can be captured in a CUDA graph.
+        """
+        images = self.resized(self.pixels[draws.indices], draws.rows, draws.columns)
+        if self.cutout:
+            self._erase(images, *draws.centres)
+        return images, self.labels[draws.indices]
+
     def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields the validation images, resized and normalised, in batches; every image once, in a fixed order."""
         yield from self._validation
@@ -152,6 +168,16 @@ class DeviceData:
         values = torch.bmm(values.view(batch, self.size * channels, width), self._column_table[columns])
         images = values.view(batch, self.size, channels, self.size).permute(0, 2, 1, 3)
         return torch.addcmul(self._shift, images, self._scale)
+
+    def _erase(self, images: Tensor, centre_y: Tensor, centre_x: Tensor) -> None:
+        """Zeroes one square an image, after normalising; what lies outside is cut off (DARTS `Cutout`)."""
+        line = torch.arange(self.size, device=images.device)
+
+        def inside(centre: Tensor) -> Tensor:
+            start = (centre - self.cutout // 2)[:, None]
+            return (line >= start) & (line < start + self.cutout)
+
+        images.masked_fill_((inside(centre_y)[:, :, None] & inside(centre_x)[:, None, :])[:, None], 0.0)
 
     def _check(self, images: Images) -> None:
         if self.batch_size * (self.size // 4) ** 2 < 2:

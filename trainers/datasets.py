@@ -85,15 +85,16 @@ def read(name: str, path: str | None) -> Images:
 def split(images: Images, data: Data) -> Split:
     """Returns which images are held out for validation, and the statistics of the others.
 
-    The share is drawn without regard to class by a generator seeded by `split_seed`. Mean and standard deviation are
-    the published ones for CIFAR, else computed over the images that are not held out.
+    With the share 0 none is held out, and all images are trained on. Any other share is drawn without regard to class
+    by a generator seeded by `split_seed`. Mean and standard deviation are the published ones for CIFAR, else computed
+    over the images that are not held out.
 
     Raises:
         DataMalformed: if the share leaves no image on one side.
     """
     order = generator("validation split", data.split_seed).permutation(len(images.labels))
     held_out = round(data.validation_fraction * len(order))
-    if not 0 < held_out < len(order):
+    if not 0 <= held_out < len(order) or (held_out == 0) != (data.validation_fraction == 0):
         found = f"{data.validation_fraction} of {len(order)} images is {held_out}"
         raise DataMalformed(images.name, None, "data.validation_fraction", found, "a share that leaves images to both")
     train, validation = np.sort(order[held_out:]), np.sort(order[:held_out])

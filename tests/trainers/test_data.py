@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from store.records.candidates import Proxy, Recipe
-from trainers.data import DeviceData, Epoch, crop_weights, resize_weights
+from trainers.data import DeviceData, Draws, Epoch, crop_weights, resize_weights
 from trainers.datasets import Images, Split
 from trainers.errors import ImpossibleSetting
 from trainers.vision import import_torchvision
@@ -132,6 +132,24 @@ def test_any_step_of_any_epoch_can_be_entered_again_exactly() -> None:
     again = Epoch(_device_data(cutout=8), 7, 3)
     for step in (2, 0, 1):
         assert all(torch.equal(ours, theirs) for ours, theirs in zip(again.batch(step), whole[step], strict=True))
+
+
+def test_a_batch_is_made_from_a_steps_draws_and_from_nothing_else() -> None:
+    """What a captured step relies on: draws of the same shapes at every step, in tensors of its own."""
+    data = _device_data(cutout=8)
+    epoch = Epoch(data, 7, 3)
+    draws = [Draws(*(each.clone() for each in epoch.draws(step))) for step in range(data.steps)]
+    assert len({tuple((each.shape, each.dtype) for each in drawn) for drawn in draws}) == 1
+    for step, drawn in enumerate(draws):
+        assert all(torch.equal(*pair) for pair in zip(data.batch(drawn), epoch.batch(step), strict=True))
+        assert torch.equal(data.labels[drawn.indices], epoch.batch(step)[1])
+
+
+def test_without_held_out_images_there_is_nothing_to_validate_on() -> None:
+    images = _photographs()
+    split = Split(np.arange(60), np.arange(0), MEAN, STD)
+    data = DeviceData(images, split, Proxy(resolution=8), Recipe(batch_size=16), 0, CPU)
+    assert (data.images, list(data.validation())) == (60, [])
 
 
 def _same_order(first: tuple[int, int], second: tuple[int, int]) -> bool:

@@ -147,6 +147,13 @@ def test_validation_and_training_images_never_overlap(count: int, fraction: floa
     assert len(parts.validation) == round(fraction * count)
 
 
+def test_with_the_share_0_all_images_are_trained_on() -> None:
+    images = _images()
+    parts = datasets.split(images, _data(validation_fraction=0.0))
+    assert (parts.train.tolist(), parts.validation.tolist()) == (list(range(100)), [])
+    np.testing.assert_allclose(parts.mean, images.pixels.mean(axis=(0, 2, 3)) / 255, rtol=1e-12)
+
+
 def test_the_split_seed_decides_what_is_held_out() -> None:
     first, same, other = (datasets.split(_images(), _data(split_seed=seed)).validation.tolist() for seed in (0, 0, 1))
     assert first == same != other
