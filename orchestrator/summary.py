@@ -26,6 +26,7 @@ def candidate(view: SearchView, found: CandidateView) -> dict[str, Any]:
         "architecture": {"space": found.architecture["space"], "genes": list(found.architecture["genes"])},
         "genotype": genotype(view, found),
         "accuracy": found.accuracy,
+        "test_accuracy": found.test_accuracy,
         "epochs": found.epochs,
         "parameters": found.parameters,
         "multiply_adds": found.multiply_adds,

@@ -135,5 +135,6 @@ class Watch:
                 self._compare(job.outcome)
 
     def _compare(self, outcome: Mapping[str, Any] | None) -> None:
-        if outcome and (self.best is None or outcome["accuracy"] > self.best["accuracy"]):
+        accuracy = outcome.get("accuracy") if outcome else None
+        if accuracy is not None and (self.best is None or accuracy > self.best["accuracy"]):
             self.best = outcome

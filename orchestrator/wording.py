@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.views.entries import SHORT, JobView
+
+if TYPE_CHECKING:
+    from orchestrator.views.search import CandidateView
 
 
 def accuracy(value: float | None) -> str:
     """`93.42 %`, or a dash where there is none."""
     return "-" if value is None else f"{value * 100:.2f} %"
+
+
+def score(found: CandidateView | None) -> str:
+    """A candidate's validation accuracy, or its test accuracy where it has none, which is then said."""
+    if found is None or found.accuracy is not None or found.test_accuracy is None:
+        return accuracy(found.accuracy if found else None)
+    return f"{accuracy(found.test_accuracy)} (test)"
 
 
 def amount(value: float | None) -> str:
@@ -53,8 +63,7 @@ def notable(kind: str, event: Mapping[str, Any], job: JobView | None) -> str | N
     words = job.words if job else ""
     match kind:
         case "job_succeeded":
-            found = event["outcome"].get("accuracy")
-            return words + ("" if found is None else f": {accuracy(found)}")
+            return words + _reached(event["outcome"])
         case "attempt_failed":
             return f"{words}: attempt {event['attempt']} failed: {event['reason']}: {event['message']}"
         case "job_failed":
@@ -68,6 +77,14 @@ def notable(kind: str, event: Mapping[str, Any], job: JobView | None) -> str | N
         case "search_failed":
             return f"failed: {event['message']}"
     return None
+
+
+def _reached(outcome: Mapping[str, Any]) -> str:
+    """The accuracy of an outcome: of the validation images or, where it has none, of those that it was trained on."""
+    if outcome.get("accuracy") is not None:
+        return f": {accuracy(outcome['accuracy'])}"
+    history = outcome.get("history") or ()
+    return f": {accuracy(history[-1]['train_accuracy'])} of the training images" if history else ""
 
 
 TROUBLE = frozenset({"attempt_failed", "job_failed", "checkpoint_quarantined", "search_failed"})

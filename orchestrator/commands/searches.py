@@ -38,6 +38,7 @@ def _as_json(view: SearchView) -> dict[str, Any]:
         "status": view.status,
         "opened": view.opened,
         "best_accuracy": view.best[0].accuracy if view.best else None,
+        "best_test_accuracy": view.best[0].test_accuracy if view.best else None,
         "totals": totals(view),
     }
 
@@ -45,5 +46,5 @@ def _as_json(view: SearchView) -> dict[str, Any]:
 def _cells(view: SearchView) -> list[str]:
     from orchestrator import wording
 
-    best = wording.accuracy(view.best[0].accuracy if view.best else None)
+    best = wording.score(view.best[0] if view.best else None)
     return [view.id[:12], view.name, view.status, best, str(view.costs.epochs_trained), clock(view.opened)]

@@ -15,6 +15,8 @@ CANDIDATES = (
     "index",
     "candidate",
     "accuracy",
+    "test_accuracy",
+    "train_accuracy",
     "epochs",
     "parameters",
     "multiply_adds",
@@ -46,9 +48,8 @@ def candidates(view: SearchView) -> str:
 
 
 def curves(view: SearchView) -> str:
-    """Validation accuracy of every candidate after each of its epochs."""
-    rows = ([c.index, c.candidate, epoch, accuracy] for c in view.candidates for epoch, accuracy in c.curve)
-    return _csv(["index", "candidate", "epoch", "validation_accuracy"], rows)
+    """Validation and training accuracy of every candidate after each of its epochs."""
+    return _csv(["index", "candidate", "epoch", "validation_accuracy", "train_accuracy"], _epochs(view))
 
 
 def cycles(view: SearchView) -> str:
@@ -68,6 +69,13 @@ def best(view: SearchView) -> str:
     """The best candidates with their genotypes, and what the search cost."""
     found = [summary.candidate(view, candidate) for candidate in view.best]
     return json.dumps(summary.summary(view) | {"best": found}, indent=2) + "\n"
+
+
+def _epochs(view: SearchView) -> Iterator[list[Any]]:
+    for candidate in view.candidates:
+        validation, training = dict(candidate.curve), dict(candidate.training)
+        for epoch in sorted(validation | training):
+            yield [candidate.index, candidate.candidate, epoch, validation.get(epoch), training.get(epoch)]
 
 
 def _attempts(history: History, view: SearchView) -> Iterator[list[Any]]:

@@ -169,11 +169,17 @@ class JobView:
         return self.outcome is not None and self.outcome.get("kind") == "trained"
 
     @property
+    def tested(self) -> float | None:
+        """The accuracy on the test images, if this job has measured it."""
+        return self.outcome.get("accuracy") if self.outcome and self.request.get("split") == "test" else None
+
+    @property
     def words(self) -> str:
         """A few words for people: `train 3f2a1b4c to 20`."""
         if self.kind == "compute":
             return f"compute {self.request['function']}"
         to = f" to {self.epochs}" if self.kind == "train" else ""
+        to += " on the test images" if self.request.get("split") == "test" else ""
         return f"{self.kind} {(self.candidate or '')[:8]}{to}"
 
 

@@ -10,6 +10,7 @@ from orchestrator.views.costs import Costs, costs
 from orchestrator.views.entries import JobView, Payload, SearchEntry, SearchStatus
 from orchestrator.views.fold import History
 from store.records import arrays
+from store.records.studies import Study
 
 MEAN_ACCURACY = "mean_accuracy_"
 """What the names of curves begin with that hold a rung's mean accuracy after each cycle."""
@@ -17,7 +18,15 @@ MEAN_ACCURACY = "mean_accuracy_"
 
 @dataclass(frozen=True, slots=True)
 class CandidateView:
-    """One network of a search; accuracies are in [0, 1], the curve is (epoch, validation accuracy)."""
+    """One network of a search; accuracies are in [0, 1].
+
+    Attributes:
+        accuracy: of the validation images; none where it failed, or where no image was held out.
+        test_accuracy: of the test images, which only retrained networks are tried on.
+        train_accuracy: of the training images in the last epoch that was saved.
+        curve: (epoch, validation accuracy) after each epoch that was saved.
+        training: (epoch, accuracy of the training images) in each of them.
+    """
 
     index: int
     candidate: str
@@ -31,7 +40,19 @@ class CandidateView:
     parent: int | None = None
     cycle: int = 0
     failure: str | None = None
+    test_accuracy: float | None = None
     curve: tuple[tuple[int, float], ...] = ()
+    training: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def score(self) -> float | None:
+        """What candidates of one search are compared by: validation accuracy, else test accuracy."""
+        return self.test_accuracy if self.accuracy is None else self.accuracy
+
+    @property
+    def train_accuracy(self) -> float | None:
+        """Accuracy of the training images in the last epoch that was saved."""
+        return self.training[-1][1] if self.training else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +72,7 @@ class SearchView:
     curves: Mapping[str, Any]
     notes: tuple[str, ...]
     troubled: tuple[JobView, ...]
+    study: Study | None = None
 
     @property
     def finished(self) -> bool:
@@ -89,7 +111,13 @@ def search_view(history: History, search: str, *, alive: bool = True) -> SearchV
         curves=_curves(entry),
         notes=tuple((entry.result or {}).get("notes", ())),
         troubled=tuple(job for job in own if any(a.outcome == "failed" for a in job.attempts)),
+        study=_study(entry),
     )
+
+
+def _study(entry: SearchEntry) -> Study | None:
+    found = (entry.result or {}).get("study")
+    return None if found is None else Study.model_validate(found)
 
 
 def _curves(entry: SearchEntry) -> Mapping[str, Any]:
@@ -110,15 +138,18 @@ def _candidates(history: History, search: str) -> Iterator[CandidateView]:
             yield _from_individual(history, individual)
         return
     births: dict[str, list[JobView]] = {}
+    tested: dict[str, float] = {}
     for asked in entry.requests:
         job = history.jobs[asked.job]
         if job.kind == "train":
             births.setdefault(job.candidate or job.id, []).append(job)
+        elif job.tested is not None and job.candidate:
+            tested[job.candidate] = job.tested
     for index, (candidate, jobs) in enumerate(births.items()):
-        yield _from_jobs(index, candidate, jobs)
+        yield _from_jobs(index, candidate, jobs, tested.get(candidate))
 
 
-def _from_jobs(index: int, candidate: str, jobs: list[JobView]) -> CandidateView:
+def _from_jobs(index: int, candidate: str, jobs: list[JobView], test_accuracy: float | None) -> CandidateView:
     outcomes = [job.outcome for job in jobs if job.trained and job.outcome]
     latest = max(outcomes, key=lambda outcome: outcome["epochs"], default={})
     failed = [job.outcome["message"] for job in jobs if job.state == "failed" and job.outcome]
@@ -128,18 +159,20 @@ def _from_jobs(index: int, candidate: str, jobs: list[JobView]) -> CandidateView
         architecture=jobs[0].request["candidate"]["architecture"],
         epochs=latest.get("epochs", 0),
         accuracy=latest.get("accuracy"),
+        test_accuracy=test_accuracy,
         checkpoint=latest.get("checkpoint"),
         parameters=latest.get("parameters"),
         multiply_adds=latest.get("multiply_adds"),
         failure=failed[-1] if failed and not outcomes else None,
         curve=curve(jobs),
+        training=curve(jobs, "train_accuracy"),
     )
 
 
 def _from_individual(history: History, individual: Payload) -> CandidateView:
     """Builds a candidate's view from a strategy's `Individual`, with the curve that the journal holds."""
-    names = ("checkpoint", "parameters", "multiply_adds", "parent", "accuracy", "failure")
-    jobs = history.trainings.get(individual["candidate"], {}).values()
+    names = ("checkpoint", "parameters", "multiply_adds", "parent", "accuracy", "test_accuracy", "failure")
+    jobs = list(history.trainings.get(individual["candidate"], {}).values())
     return CandidateView(
         index=individual["index"],
         candidate=individual["candidate"],
@@ -147,24 +180,25 @@ def _from_individual(history: History, individual: Payload) -> CandidateView:
         epochs=individual.get("epochs", 0),
         origin=individual.get("origin", ""),
         cycle=individual.get("cycle", 0),
-        curve=curve(list(jobs)),
+        curve=curve(jobs),
+        training=curve(jobs, "train_accuracy"),
         **{name: individual.get(name) for name in names},
     )
 
 
-def curve(jobs: list[JobView]) -> tuple[tuple[int, float], ...]:
-    """Validation accuracy after each epoch, from the newest committed metrics of each epoch."""
-    points: dict[int, float] = {}
+def curve(jobs: list[JobView], metric: str = "validation_accuracy") -> tuple[tuple[int, float], ...]:
+    """A metric after each epoch, from the newest committed ones; epochs that do not have it are left out."""
+    points: dict[int, float | None] = {}
     for saved in sorted((saved for job in jobs for saved in job.checkpoints), key=lambda saved: saved.time):
         if saved.metrics is not None:
-            points[saved.epoch] = saved.metrics["validation_accuracy"]
-    return tuple(sorted(points.items()))
+            points[saved.epoch] = saved.metrics.get(metric)
+    return tuple((epoch, value) for epoch, value in sorted(points.items()) if value is not None)
 
 
 def _best(history: History, search: str, candidates: tuple[CandidateView, ...]) -> list[CandidateView]:
-    """The strategy's choice if it has returned, else the highest validation accuracies so far."""
+    """The strategy's choice if it has returned, else the highest accuracies so far: validation, else test."""
     entry = history.searches[search]
     if entry.result is not None:
         return [_from_individual(history, individual) for individual in entry.result.get("best", ())]
-    scored = [candidate for candidate in candidates if candidate.accuracy is not None]
-    return sorted(scored, key=lambda candidate: (-(candidate.accuracy or 0.0), candidate.index))[:5]
+    scored = [candidate for candidate in candidates if candidate.score is not None]
+    return sorted(scored, key=lambda candidate: (-(candidate.score or 0.0), candidate.index))[:5]

@@ -19,6 +19,9 @@ def tell(note: Note) -> str:
     return _WORDS[note.kind](note.payload)
 
 
+_ACCURACIES = {"validation_accuracy": "validation accuracy", "train_accuracy": "training accuracy"}
+
+
 def _requested(event: Payload) -> str:
     ways = {"memo": "the store knew the outcome", "queued": "queued", "joined": "joined the job already under way"}
     return f"search {event['search'][:SHORT]} asked for it (request {event['index']}): {ways[event['answer']]}"
@@ -35,15 +38,16 @@ def _job_started(event: Payload) -> str:
 
 def _checkpoint_saved(event: Payload) -> str:
     step = f", step {event['step']} of the next" if event.get("step") else ""
-    metrics = event.get("metrics")
-    accuracy = f", validation accuracy {metrics['validation_accuracy']:.2%}" if metrics else ""
+    metrics = event.get("metrics") or {}
+    known = [name for name in ("validation_accuracy", "train_accuracy") if metrics.get(name) is not None][:1]
+    accuracy = "".join(f", {_ACCURACIES[name]} {metrics[name]:.2%}" for name in known)
     where = f"checkpoint {event['checkpoint'][:SHORT]}: epoch {event['epoch']}{step}"
     return f"attempt {event['attempt']} committed {where}{accuracy}"
 
 
 def _job_succeeded(event: Payload) -> str:
     outcome = event["outcome"]
-    accuracy = f", accuracy {outcome['accuracy']:.2%}" if "accuracy" in outcome else ""
+    accuracy = f", accuracy {outcome['accuracy']:.2%}" if outcome.get("accuracy") is not None else ""
     return f"attempt {event['attempt']} succeeded after {event['seconds']:.1f} s{accuracy}"
 
 

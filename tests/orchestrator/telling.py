@@ -24,8 +24,8 @@ from store.records.events import (
     SearchOpened,
     SearchStarted,
 )
-from store.records.outcomes import EpochMetrics, Failure, Trained
-from store.records.requests import Train
+from store.records.outcomes import EpochMetrics, Evaluated, Failure, Trained
+from store.records.requests import AnyRequest, Evaluate, Train
 from store.records.results import Individual, Result
 from store.records.spec import SearchSpec
 from strategies.spaces.registry import create
@@ -38,7 +38,7 @@ def spec(name: str = "told") -> SearchSpec:
     return SearchSpec(name=name, strategy=strategy, space=SPACE, data=DataSpec(name="digits"))
 
 
-def candidate(seed: int) -> Candidate:
+def candidate(seed: int, held_out: float = 0.1) -> Candidate:
     space = create(SPACE)
     return Candidate(
         trainer=Named(name="scripted"),
@@ -46,7 +46,7 @@ def candidate(seed: int) -> Candidate:
         architecture=space.random(np.random.default_rng(seed)),
         proxy=Proxy(),
         recipe=Recipe(),
-        data=Data(name="digits", fingerprint="d"),
+        data=Data(name="digits", fingerprint="d", validation_fraction=held_out),
         seed=0,
     )
 
@@ -57,9 +57,14 @@ def accuracy(seed: int, epoch: int) -> float:
 
 
 class Teller:
-    """Tells a journal, second by second; `events` are the rows, `history` is their fold."""
+    """Tells a journal, second by second; `events` are the rows, `history` is their fold.
 
-    def __init__(self) -> None:
+    Args:
+        held_out: share of the images that candidates are validated on; 0 for a retraining, which has no such accuracy.
+    """
+
+    def __init__(self, held_out: float = 0.1) -> None:
+        self.held_out = held_out
         self.now = 1_700_000_000.0
         self.events: list[tuple[float, AnyEvent]] = []
         self.search = "5" * 64
@@ -85,7 +90,13 @@ class Teller:
         self.tell(SearchStarted(search=self.search, pid=pid), seconds=after)
 
     def ask(self, seed: int, epochs: int, answer: Any = "queued") -> str:
-        request = Train(candidate=candidate(seed), epochs=epochs)
+        request = Train(candidate=self.candidate(seed), epochs=epochs)
+        return self.request(request, answer)
+
+    def candidate(self, seed: int) -> Candidate:
+        return candidate(seed, self.held_out)
+
+    def request(self, request: AnyRequest, answer: Any = "queued") -> str:
         number = self._asked.get(self.search, 0)
         self._asked[self.search] = number + 1
         event = Requested(search=self.search, index=number, job=request.key, request=request, answer=answer)
@@ -107,7 +118,7 @@ class Teller:
         saved = CheckpointSaved(
             job=job,
             attempt=self._attempts[job],
-            candidate=candidate(seed).id,
+            candidate=self.candidate(seed).id,
             checkpoint=self.checkpoint(seed, epoch, step),
             epoch=epoch,
             step=step,
@@ -118,6 +129,15 @@ class Teller:
     def succeed(self, job: str, seed: int, epochs: int) -> None:
         outcome = self.outcome(seed, epochs)
         self.tell(JobSucceeded(job=job, attempt=self._attempts[job], outcome=outcome, seconds=float(epochs)))
+
+    def test(self, seed: int, epochs: int) -> str:
+        """A whole job that scores a retrained network on the test images."""
+        asked = Evaluate(candidate=self.candidate(seed), checkpoint=self.checkpoint(seed, epochs), split="test")
+        job = self.request(asked)
+        attempt = self.start(job)
+        outcome = Evaluated(accuracy=accuracy(seed, epochs) - 0.01, loss=1.0, images=360)
+        self.tell(JobSucceeded(job=job, attempt=attempt, outcome=outcome, seconds=1.0), seconds=1.0)
+        return job
 
     def train(self, seed: int, epochs: int, *, start: int = 0, worker: str = "worker-1") -> str:
         """A whole job: asked for, started from `start` epochs, saved after each epoch, succeeded."""
@@ -151,14 +171,16 @@ class Teller:
 
     def metrics(self, seed: int, epoch: int) -> EpochMetrics:
         value = accuracy(seed, epoch)
+        if not self.held_out:
+            return EpochMetrics(epoch=epoch, train_loss=1.0, train_accuracy=value)
         losses = {"train_loss": 1.0, "train_accuracy": value, "validation_loss": 1.0}
         return EpochMetrics(epoch=epoch, validation_accuracy=value, **losses)
 
     def outcome(self, seed: int, epochs: int) -> Trained:
         return Trained(
-            candidate=candidate(seed).id,
+            candidate=self.candidate(seed).id,
             epochs=epochs,
-            accuracy=accuracy(seed, epochs),
+            accuracy=accuracy(seed, epochs) if self.held_out else None,
             history=tuple(self.metrics(seed, epoch) for epoch in range(1, epochs + 1)),
             checkpoint=self.checkpoint(seed, epochs),
             parameters=182_866 + seed,

@@ -51,6 +51,7 @@ def test_status_is_the_summary_of_run_and_more(store: Path) -> None:
         "architecture",
         "genotype",
         "accuracy",
+        "test_accuracy",
         "epochs",
         "parameters",
         "multiply_adds",

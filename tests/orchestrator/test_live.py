@@ -178,6 +178,21 @@ def test_plain_lines_say_what_happened_with_success_at_most_once_a_second() -> N
     assert told[-1] == "and 1 other job done"
 
 
+def test_a_training_without_validation_says_its_training_accuracy_and_is_no_best() -> None:
+    watch, teller = Watch(Clock()), Teller(held_out=0.0)
+    teller.open()
+    teller.train(1, 2)
+    teller.test(1, 2)
+    play(teller, watch)
+    name = teller.candidate(1).id[:8]
+    assert [line for _, line, _ in watch.lines] == [
+        f"train {name} to 2: {100 * accuracy(1, 2):.2f} % of the training images",
+        f"evaluate {name} on the test images: {100 * accuracy(1, 2) - 1:.2f} %",
+    ]
+    assert watch.best is None
+    assert "none yet" in shown(watch)
+
+
 def test_plain_progress_comes_now_and_then_and_a_reason_once() -> None:
     stream, clock = io.StringIO(), Clock()
     plain = Plain(stream, Watch(clock))

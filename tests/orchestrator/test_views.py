@@ -318,6 +318,25 @@ def test_curves_of_an_unfinished_search_come_from_its_saved_state() -> None:
     assert search_view(teller.history, teller.search).curves == {"mean_accuracy_E": [0.25]}
 
 
+def test_where_no_image_is_held_out_candidates_have_test_and_training_accuracies() -> None:
+    teller = Teller(held_out=0.0)
+    teller.open()
+    for seed in (1, 2):
+        teller.train(seed, 2)
+    tested = teller.test(1, 2)
+    view = search_view(teller.history, teller.search)
+    assert [(one.accuracy, one.curve, one.train_accuracy) for one in view.candidates] == [
+        (None, (), accuracy(1, 2)),
+        (None, (), accuracy(2, 2)),
+    ]
+    assert [one.test_accuracy for one in view.best] == [accuracy(1, 2) - 0.01], "the other one has not been tested"
+    assert teller.history.jobs[tested].words.endswith("on the test images")
+    (trained, _) = (job for job in teller.history.jobs.values() if job.kind == "train")
+    story = list(stories.story(trained))
+    assert story[2].endswith(f"epoch 1, training accuracy {accuracy(1, 1):.2%}")
+    assert story[-1].endswith("succeeded after 2.0 s")
+
+
 def test_a_fold_without_stories_gives_the_same_view() -> None:
     from orchestrator.views import History
 
