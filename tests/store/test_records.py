@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from store.errors import NotCanonical
 from store.records.arrays import pack, unpack
 from store.records.base import canonical, digest
-from store.records.candidates import Architecture, Candidate, DataSpec, Named, candidate_id
+from store.records.candidates import Architecture, Candidate, DataSpec, Named, Proxy, Recipe, candidate_id
 from store.records.requests import Evaluate, Measure, Train
 from store.records.spec import SearchSpec
 from tests.store.builders import candidate
@@ -69,6 +69,25 @@ def test_an_optional_field_that_a_later_version_adds_changes_no_name() -> None:
         teacher: str | None = None
 
     assert Later.model_validate(candidate().model_dump()).id == candidate().id
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"nesterov": False, "rate_per_step": False, "crop": "padded", "precision": "float32"},
+        {"warmup_epochs": 0, "warmup_learning_rate": 0.0, "label_smoothing": 0, "accumulate": 1},
+        {"path_dropout": 0.0, "colour_jitter": 0.0},
+    ],
+)
+def test_a_setting_that_is_written_out_and_changes_nothing_changes_no_name(recipe: dict[str, Any]) -> None:
+    written = candidate().model_copy(update={"recipe": Recipe.model_validate(recipe), "proxy": Proxy(stem="cifar")})
+    assert written.id == candidate().model_copy(update={"recipe": Recipe(), "proxy": Proxy()}).id
+
+
+@pytest.mark.parametrize("recipe", [{"nesterov": True}, {"accumulate": 2}, {"auxiliary_weight": 0.0}])
+def test_a_setting_that_changes_something_changes_the_name(recipe: dict[str, Any]) -> None:
+    written = candidate().model_copy(update={"recipe": Recipe.model_validate(recipe)})
+    assert written.id != candidate().model_copy(update={"recipe": Recipe()}).id
 
 
 @pytest.mark.parametrize(

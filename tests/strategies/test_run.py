@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from store.records.candidates import Data, Recipe
+from store.records.candidates import Data, Named, Proxy, Recipe
 from store.records.events import StateSaved
 from store.records.spec import SearchSpec
-from strategies.run import Run
+from strategies.errors import TestSplitSealed
+from strategies.run import Run, Setting
 from strategies.simulation import Simulation, World
 from strategies.spaces.registry import create
 from tests.strategies.builders import spec
@@ -77,3 +78,25 @@ def test_a_restored_run_goes_on_with_the_generator_and_the_numbers_of_its_reques
     architectures = [first.space.random(expected) for _ in range(3)]
     drawn = [request.candidate for request in world.requests.values()]
     assert [one.id for one in drawn if one is not None] == [first.candidate(one).id for one in architectures]
+
+
+def test_a_setting_takes_the_place_of_the_specs() -> None:
+    made = run(spec())
+    architecture = made.space.random(made.rng)
+    data = Data(name="digits", fingerprint="y")
+    other = Setting(Named(name="tabular"), Proxy(channels=36), Recipe(batch_size=96), data)
+    got = made.candidate(architecture, setting=other, schedule_epochs=12)
+    assert (got.trainer, got.proxy, got.data, got.seed) == (other.trainer, other.proxy, data, made.spec.seed)
+    assert got.recipe == Recipe(batch_size=96, schedule_epochs=12)
+    assert made.candidate(architecture).proxy == made.spec.proxy
+
+
+def test_the_test_split_is_for_networks_that_no_image_was_held_out_for() -> None:
+    """A strategy that could see test accuracies would choose by them."""
+    made = run(spec())
+    chosen = made.candidate(made.space.random(made.rng))
+    with pytest.raises(TestSplitSealed, match="validation_fraction"):
+        made.evaluate(chosen, checkpoint="0" * 64, split="test")
+    whole = Setting(Named(name="cell"), Proxy(), Recipe(), DATA.model_copy(update={"validation_fraction": 0.0}))
+    candidate = made.candidate(made.space.random(made.rng), setting=whole)
+    made.evaluate(candidate, checkpoint="0" * 64, split="test")
