@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from store.records.candidates import Proxy
+from store.records.reduction import CHANNELS, RESOLUTIONS, SAMPLE_RATIOS, name
 from trainers.errors import ImpossibleSetting
 
-CHANNELS = (36, 24, 18, 12, 8)
-RESOLUTIONS = (32, 24, 16, 12, 8)
-SAMPLE_RATIOS = (1.0, 0.5, 0.25, 0.125)
+__all__ = ["CHANNELS", "RESOLUTIONS", "SAMPLE_RATIOS", "cutout", "name", "named", "resolution"]
+
 _NAME = re.compile(r"c([0-4])r([0-4])s([0-3])")
 
 
@@ -24,15 +24,6 @@ def named(name: str, cells: int = 20) -> Proxy:
         raise ImpossibleSetting("proxy", name, "c0 to c4, r0 to r4 and s0 to s3, e.g. c4r4s0 (EcoNAS, Table 1)")
     c, r, s = (int(index) for index in match.groups())
     return Proxy(channels=CHANNELS[c], resolution=RESOLUTIONS[r], sample_ratio=SAMPLE_RATIOS[s], cells=cells)
-
-
-def name(proxy: Proxy) -> str | None:
-    """Returns a setting's name in EcoNAS Table 1; none if it is not one of the table's."""
-    try:
-        c, s = CHANNELS.index(proxy.channels), SAMPLE_RATIOS.index(proxy.sample_ratio)
-        return f"c{c}r{RESOLUTIONS.index(proxy.resolution or 0)}s{s}"
-    except ValueError:
-        return None
 
 
 def resolution(proxy: Proxy, native: int) -> int:
