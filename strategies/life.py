@@ -142,11 +142,13 @@ class Life:
         """Waits for one of `pending`, in the order that was recorded for this call if there is one."""
         raise NotImplementedError
 
-    async def save(self, requests: int, calls: int, state: bytes, rng: str) -> None:
+    async def save(self, requests: int, calls: int, state: bytes, rng: str, pending: tuple[int, ...]) -> None:
         """Keeps the state for the next life."""
         await Pause()
         self._moment("saving")
-        self.world.saved = StateSaved(search=self.spec.name, requests=requests, calls=calls, state=state, rng=rng)
+        self.world.saved = StateSaved(
+            search=self.spec.name, requests=requests, calls=calls, state=state, rng=rng, pending=pending
+        )
         self._moment("saved")
         await Pause()
 
@@ -165,7 +167,6 @@ class Life:
         if recorded is not None and recorded.key != request.key:
             raise ReplayDiverged(f"request {index}", _named(recorded), _named(request))
         self.world.requests[index] = request
-        self._moment("requested")
 
     def _moment(self, what: str) -> None:
         count = self.moments.get(what, 0)

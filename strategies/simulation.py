@@ -28,8 +28,8 @@ Score = Callable[[Candidate, int], float]
 class _Pending:
     """A request under way; awaiting it hands it to whoever drives the coroutine, until it has an outcome."""
 
-    def __init__(self, request: AnyRequest, world: World) -> None:
-        self.request, self._world = request, world
+    def __init__(self, index: int, request: AnyRequest, world: World) -> None:
+        self.index, self.request, self._world = index, request, world
 
     @property
     def key(self) -> str:
@@ -71,7 +71,8 @@ class Simulation(Life):
     def submit(self, index: int, request: AnyRequest) -> Handle:
         """Records a request and starts its job. Raises `ReplayDiverged` if another one was recorded there."""
         self._record(index, request)
-        pending = _Pending(request, self.world)
+        self._moment("requested")
+        pending = _Pending(index, request, self.world)
         if request.key not in self.world.outcomes:
             self._running.setdefault(request.key, pending)
         return pending
