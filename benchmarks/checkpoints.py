@@ -34,6 +34,7 @@ from store.records.candidates import Recipe
 from store.records.outcomes import EpochMetrics
 from strategies.spaces.published import PUBLISHED
 from trainers.networks.network import build
+from trainers.networks.shape import Shape
 from trainers.state import tensors_of
 from trainers.step import SGD
 
@@ -52,7 +53,7 @@ class Contender(NamedTuple):
 
 def make_state() -> State:
     """Returns the state of DARTS_V2 after some training, as far as its sizes go: by role, block and name."""
-    network = build(PUBLISHED["DARTS_V2"], channels=36, cells=20, classes=10, seed=0, resolution=32)
+    network = build(PUBLISHED["DARTS_V2"], Shape(36, 20, 10, 32), seed=0)
     optimizer = SGD(network, Recipe())
     return {
         role: {block: {name: array.copy() for name, array in named.items()} for block, named in blocks.items()}

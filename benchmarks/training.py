@@ -34,6 +34,7 @@ from trainers import datasets
 from trainers.data import DeviceData, Epoch
 from trainers.datasets import Images, Split
 from trainers.networks.network import Scores, build
+from trainers.networks.shape import Shape
 from trainers.step import SGD, Sums, train_step
 from trainers.vision import import_torchvision
 
@@ -114,7 +115,7 @@ def make(options: argparse.Namespace, images: Images, split: Split) -> list[Cont
     def textbook() -> Network:
         return Network(genotype, **size).train()
 
-    fast = build(genotype, **size, seed=0).train()
+    fast = build(genotype, Shape(**size, resolution=options.resolution), seed=0).train()
     if parameters(fast) != parameters(textbook()):
         raise SystemExit("the two networks are not of one size")
     pictures = pil(options, images, split)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from strategies.spaces.genotype import Genotype
 from trainers.networks.forms import BatchNorm, Plain
-from trainers.networks.network import CellNetwork, check_auxiliary
+from trainers.networks.network import AnyGenotype, make
+from trainers.networks.shape import Shape
 
 
 class Cost(NamedTuple):
@@ -27,47 +27,22 @@ class Cost(NamedTuple):
     multiply_adds: int
 
 
-def cost(
-    genotype: Genotype,
-    *,
-    channels: int,
-    cells: int,
-    resolution: int,
-    classes: int,
-    auxiliary: bool = False,
-    input_channels: int = 3,
-) -> Cost:
+def cost(genotype: AnyGenotype, shape: Shape) -> Cost:
     """Counts what the published networks' code would execute, operations that cannot reach the output included.
 
     Nothing is computed: the network is made of shapes only (torch's meta device).
 
     Args:
-        genotype: the two cells.
-        channels: initial channels C.
-        cells: number of cells.
-        resolution: pixels of an image's side.
-        classes: number of classes.
-        auxiliary: whether the network has the auxiliary head.
-        input_channels: channels of an image.
+        genotype: its cells.
+        shape: width, depth, and the images that it is for.
 
     Raises:
-        ImpossibleSetting: if the auxiliary head does not fit the resolution.
+        ImpossibleSetting: if a network of this kind cannot have the shape.
     """
-    if auxiliary:
-        check_auxiliary(resolution)
     with torch.device("meta"), torch.no_grad():
-        network = CellNetwork(
-            genotype,
-            channels=channels,
-            cells=cells,
-            classes=classes,
-            input_channels=input_channels,
-            auxiliary=auxiliary,
-        ).eval()
-        network.form = _Counted()
-        counter = FlopCounterMode(display=False)
-        with counter:
-            network(torch.empty(1, input_channels, resolution, resolution), everything=True)
+        network = make(genotype, shape, _Counted()).eval()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.empty(1, shape.input_channels, shape.resolution, shape.resolution), everything=True)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return Cost(parameters, counter.get_total_flops() // 2)
 

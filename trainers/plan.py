@@ -1,4 +1,4 @@
-"""What a candidate of the cell space means on this machine: its genotype, its data, its network."""
+"""What a candidate of the `cell` trainer means on this machine: its genotype, its data, its network."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch.utils import deterministic
 
 from store.records.candidates import Candidate
 from strategies.spaces import registry as spaces
-from strategies.spaces.genotype import Genotype
 from trainers import datasets
 from trainers import proxy as settings
 from trainers.cost import Cost, cost
 from trainers.datasets import Images
 from trainers.errors import ImpossibleSetting
 from trainers.job import Job
-from trainers.networks.network import CellNetwork, build
+from trainers.networks.network import AnyGenotype, Network, build
+from trainers.networks.shape import Shape
 from trainers.options import CellOptions
 
 
@@ -26,18 +26,16 @@ class Plan(NamedTuple):
 
     Attributes:
         candidate: as it was asked for.
-        genotype: its two cells.
+        genotype: its cells.
         images: the training split of its data set.
-        resolution: pixels of an image's side after resizing.
-        auxiliary: whether the network has the auxiliary head.
+        shape: its network's, for these images.
         device: where it runs.
     """
 
     candidate: Candidate
-    genotype: Genotype
+    genotype: AnyGenotype
     images: Images
-    resolution: int
-    auxiliary: bool
+    shape: Shape
     device: torch.device
 
     @classmethod
@@ -47,7 +45,8 @@ class Plan(NamedTuple):
         Raises:
             InvalidArchitecture: if the genes are not of the space.
             DataError: if the data set cannot be used.
-            ImpossibleSetting: if the proxy does not fit the images, or blocks are to be inherited.
+            ImpossibleSetting: if the proxy does not fit the images or the networks of the space, or blocks are to be
+                inherited.
         """
         if candidate.initial:
             raise ImpossibleSetting("candidate.initial", candidate.initial, "no blocks: this trainer inherits none")
@@ -55,34 +54,27 @@ class Plan(NamedTuple):
         make_deterministic(device)
         genotype = spaces.create(candidate.space).decode(candidate.architecture)
         images = datasets.load(candidate.data, job.settings.data_path)
-        resolution = settings.resolution(candidate.proxy, images.size)
-        return cls(candidate, genotype, images, resolution, cast(CellOptions, job.options).auxiliary, device)
-
-    def network(self) -> CellNetwork:
-        """Builds the network; the candidate's seed decides its initial weights."""
-        return build(
-            self.genotype,
-            channels=self.candidate.proxy.channels,
-            cells=self.candidate.proxy.cells,
-            classes=self.images.classes,
-            seed=self.candidate.seed,
-            input_channels=self.images.channels,
-            auxiliary=self.auxiliary,
-            resolution=self.resolution,
-            device=self.device,
+        shape = Shape.of(
+            candidate.proxy,
+            resolution=settings.resolution(candidate.proxy, images.size),
+            classes=images.classes,
+            input_channels=images.channels,
+            auxiliary=cast(CellOptions, job.options).auxiliary,
         )
+        return cls(candidate, genotype, images, shape, device)
+
+    @property
+    def resolution(self) -> int:
+        """Pixels of an image's side after resizing."""
+        return self.shape.resolution
+
+    def network(self) -> Network:
+        """Builds the network; the candidate's seed decides its initial weights."""
+        return build(self.genotype, self.shape, seed=self.candidate.seed, device=self.device)
 
     def cost(self) -> Cost:
         """Counts parameters, and multiply-adds of one image."""
-        return cost(
-            self.genotype,
-            channels=self.candidate.proxy.channels,
-            cells=self.candidate.proxy.cells,
-            resolution=self.resolution,
-            classes=self.images.classes,
-            auxiliary=self.auxiliary,
-            input_channels=self.images.channels,
-        )
+        return cost(self.genotype, self.shape)
 
 
 def make_deterministic(device: torch.device) -> None:

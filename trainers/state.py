@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainers.errors import CheckpointMismatch
-from trainers.networks.network import CellNetwork
+from trainers.networks.base import Network
 from trainers.step import SGD
 
 Array = npt.NDArray[np.generic]
@@ -20,7 +20,7 @@ MODEL = "model"
 OPTIMIZER = "optimizer"
 
 
-def tensors_of(network: CellNetwork, optimizer: SGD | None = None) -> Tensors:
+def tensors_of(network: Network, optimizer: SGD | None = None) -> Tensors:
     """Returns the state by role (`model`, `optimizer`), block (`stem`, `cell00`, ... `head`) and name in the block.
 
     The model's part holds parameters and running statistics, the optimiser's the momentum of every parameter. The
@@ -33,7 +33,7 @@ def tensors_of(network: CellNetwork, optimizer: SGD | None = None) -> Tensors:
 
 
 @torch.no_grad()
-def restore(digest: str, tensors: Tensors, network: CellNetwork, optimizer: SGD | None = None) -> None:
+def restore(digest: str, tensors: Tensors, network: Network, optimizer: SGD | None = None) -> None:
     """Writes a checkpoint's tensors into a network, and into its optimiser if one is given.
 
     Args:
@@ -67,7 +67,7 @@ def restore(digest: str, tensors: Tensors, network: CellNetwork, optimizer: SGD 
         target.copy_(sources[place])
 
 
-def _places(network: CellNetwork, optimizer: SGD | None) -> Iterator[tuple[tuple[str, str, str], Tensor]]:
+def _places(network: Network, optimizer: SGD | None) -> Iterator[tuple[tuple[str, str, str], Tensor]]:
     for block, named in network.blocks().items():
         for name, tensor in named.items():
             yield (MODEL, block, name), tensor

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from store.records.candidates import Recipe
-from trainers.networks.network import CellNetwork
+from trainers.networks.base import Network
 
 AUXILIARY_WEIGHT = 0.4
 
@@ -130,7 +130,7 @@ class Sums:
 
 
 def train_step(
-    model: CellNetwork, optimizer: SGD, images: Tensor, labels: Tensor, rate: float, clip: float, sums: Sums
+    model: Network, optimizer: SGD, images: Tensor, labels: Tensor, rate: float, clip: float, sums: Sums
 ) -> None:
     """Does one step: forward, cross-entropy, backward, gradient clipped to the norm `clip`, SGD.
 
@@ -154,7 +154,7 @@ def train_step(
 
 
 @torch.no_grad()
-def evaluate(model: CellNetwork, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> Sums:
+def evaluate(model: Network, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> Sums:
     """Returns the sums over all images of the batches, by running statistics; leaves the model in evaluation mode."""
     model.eval()
     sums = Sums.zero(device)

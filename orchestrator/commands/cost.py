@@ -36,11 +36,12 @@ def cost(
     The multiply-adds are those of convolutions and linear layers for one image, without the auxiliary head.
     """
     from trainers.cost import cost as count
+    from trainers.networks.shape import Shape
 
     found = _read(genotype)
     if concat is not None:
         found = found.with_concat(concat.value)
-    counted = count(found, channels=channels, cells=cells, resolution=resolution, classes=classes, auxiliary=auxiliary)
+    counted = count(found, Shape(channels, cells, classes, resolution, auxiliary=auxiliary))
     if as_json:
         print_json({"parameters": counted.parameters, "multiply_adds": counted.multiply_adds})
         return

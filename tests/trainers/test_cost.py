@@ -11,6 +11,7 @@ from strategies.spaces.published import PUBLISHED
 from trainers.cost import cost
 from trainers.errors import ImpossibleSetting
 from trainers.networks.network import build
+from trainers.networks.shape import Shape
 
 ROWS = [
     ("DARTS_V1", 36, 20, 3_169_414, 3_645_840, 500_987_520),
@@ -45,38 +46,39 @@ REDUCED = [
 
 @pytest.mark.parametrize(("name", "channels", "cells", "parameters", "with_auxiliary", "multiply_adds"), ROWS)
 def test_published_networks_have_their_published_cost(name, channels, cells, parameters, with_auxiliary, multiply_adds):
-    size = {"channels": channels, "cells": cells, "resolution": 32, "classes": 10}
-    assert cost(PUBLISHED[name], **size) == (parameters, multiply_adds)
-    assert cost(PUBLISHED[name], **size, auxiliary=True) == (with_auxiliary, multiply_adds)
+    shape = Shape(channels, cells, 10, 32)
+    assert cost(PUBLISHED[name], shape) == (parameters, multiply_adds)
+    assert cost(PUBLISHED[name], shape._replace(auxiliary=True)) == (with_auxiliary, multiply_adds)
 
 
 @pytest.mark.parametrize(("name", "channels", "parameters"), WIDTHS)
 def test_other_widths(name, channels, parameters):
-    network = build(PUBLISHED[name], channels=channels, cells=20, classes=10, seed=0)
+    network = build(PUBLISHED[name], Shape(channels, 20, 10, 32), seed=0)
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
 
 
 @pytest.mark.parametrize(("name", "parameters", "with_auxiliary", "multiply_adds"), LOOSE)
 def test_concatenating_loose_ends_makes_narrower_cells(name, parameters, with_auxiliary, multiply_adds):
     genotype = PUBLISHED[name].with_concat("loose")
-    size = {"channels": 36, "cells": 20, "resolution": 32, "classes": 10}
-    assert cost(genotype, **size) == (parameters, multiply_adds)
-    assert cost(genotype, **size, auxiliary=True) == (with_auxiliary, multiply_adds)
+    shape = Shape(36, 20, 10, 32)
+    assert cost(genotype, shape) == (parameters, multiply_adds)
+    assert cost(genotype, shape._replace(auxiliary=True)) == (with_auxiliary, multiply_adds)
 
 
 @pytest.mark.parametrize(("name", "rule", "parameters", "multiply_adds"), REDUCED)
 def test_the_reduced_setting_of_econas(name, rule, parameters, multiply_adds):
     genotype = PUBLISHED[name].with_concat(rule)
-    assert cost(genotype, channels=8, cells=20, resolution=8, classes=10) == (parameters, multiply_adds)
+    assert cost(genotype, Shape(8, 20, 10, 8)) == (parameters, multiply_adds)
 
 
 def test_the_count_is_that_of_torch_on_the_whole_network():
     """Guards the form without normalisation and pooling that `cost` runs instead."""
     genotype = PUBLISHED["AmoebaNet"]
-    network = build(genotype, channels=4, cells=5, classes=7, input_channels=1, seed=0, form="plain").eval()
+    shape = Shape(4, 5, 7, 12, input_channels=1)
+    network = build(genotype, shape, seed=0, form="plain").eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, 1, 12, 12))
-    found = cost(genotype, channels=4, cells=5, resolution=12, classes=7, input_channels=1)
+    found = cost(genotype, shape)
     assert found.multiply_adds == counter.get_total_flops() // 2
     assert found.parameters == sum(parameter.numel() for parameter in network.parameters())
 
@@ -87,11 +89,11 @@ def test_what_cannot_reach_the_output_is_counted():
     with_hidden = Genotype((node, hidden), (node, hidden), (3,), (3,))
     read = (("skip_connect", 2), ("skip_connect", 1))
     all_read = Genotype((node, read), (node, read), (3,), (3,))
-    size = {"channels": 4, "cells": 5, "resolution": 8, "classes": 10}
-    assert cost(with_hidden, **size) == cost(all_read, **size)
+    shape = Shape(4, 5, 10, 8)
+    assert cost(with_hidden, shape) == cost(all_read, shape)
 
 
 @pytest.mark.parametrize("resolution", [24, 28, 41, 64])
 def test_an_auxiliary_head_that_does_not_fit_is_refused(resolution):
     with pytest.raises(ImpossibleSetting, match=f"resolution is {resolution}: expected 29 to 40"):
-        cost(PUBLISHED["DARTS_V2"], channels=8, cells=8, resolution=resolution, classes=10, auxiliary=True)
+        cost(PUBLISHED["DARTS_V2"], Shape(8, 8, 10, resolution, auxiliary=True))

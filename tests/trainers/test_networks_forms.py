@@ -17,6 +17,7 @@ from trainers.networks.batch_last import BatchLast
 from trainers.networks.forms import Plain
 from trainers.networks.initial import initialise
 from trainers.networks.network import build
+from trainers.networks.shape import Shape
 from trainers.networks.tape import Tape
 
 
@@ -38,8 +39,8 @@ def genotypes(draw):
 def outcome(genotype, form, images, *, dtype=torch.float64, **options):
     """Returns what one training step and one evaluation give: scores, gradients, state."""
     torch.manual_seed(0)
-    sizes = {"channels": 4, "cells": 3, "classes": 5, **options}
-    network = build(genotype, **sizes, input_channels=images.shape[1], seed=7, form=form).to(dtype)
+    shape = Shape(4, 3, 5, images.shape[-1], images.shape[1])._replace(**options)
+    network = build(genotype, shape, seed=7, form=form).to(dtype)
     images = images.to(dtype)
     logits, auxiliary = network(images)
     labels = torch.arange(len(images)) % 5
@@ -132,7 +133,7 @@ def on_a_tape(operation, images):
 
 def test_networks_first_run_in_inference_mode_can_be_trained():
     """Guards the constants of the fast form, which inference mode would make unusable for gradients."""
-    network = build(PUBLISHED["AmoebaNet"], channels=4, cells=3, classes=10, seed=0)
+    network = build(PUBLISHED["AmoebaNet"], Shape(4, 3, 10, 7), seed=0)
     with torch.inference_mode():
         network(torch.randn(2, 3, 7, 7))
     network(torch.randn(2, 3, 7, 7)).logits.sum().backward()
@@ -149,7 +150,7 @@ def test_training_is_the_same_bit_for_bit_when_repeated():
 def test_gradients_in_evaluation_mode_are_those_of_the_plain_form():
     gradients = []
     for form in ("plain", "batch_last"):
-        network = build(PUBLISHED["NASNet"], channels=4, cells=3, classes=5, seed=1, form=form).double().eval()
+        network = build(PUBLISHED["NASNet"], Shape(4, 3, 5, 8), seed=1, form=form).double().eval()
         network(torch.ones(2, 3, 8, 8, dtype=torch.float64)).logits.square().sum().backward()
         gradients.append({name: parameter.grad for name, parameter in network.named_parameters()})
     for name, gradient in gradients[0].items():
@@ -157,7 +158,7 @@ def test_gradients_in_evaluation_mode_are_those_of_the_plain_form():
 
 
 def test_a_second_backward_pass_is_refused():
-    network = build(PUBLISHED["DARTS_V1"], channels=4, cells=3, classes=5, seed=1)
+    network = build(PUBLISHED["DARTS_V1"], Shape(4, 3, 5, 8), seed=1)
     loss = network(torch.randn(4, 3, 8, 8)).logits.sum()
     loss.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="second backward pass"):
@@ -166,7 +167,7 @@ def test_a_second_backward_pass_is_refused():
 
 def test_a_forward_pass_leaves_nothing_behind():
     """Guards against a cycle between the tape and autograd's graph, which would hold a batch's activations."""
-    network = build(PUBLISHED["DARTS_V1"], channels=4, cells=3, classes=5, seed=1)
+    network = build(PUBLISHED["DARTS_V1"], Shape(4, 3, 5, 8), seed=1)
     gc.collect()
     gc.disable()
     try:
@@ -182,7 +183,7 @@ def test_a_forward_pass_leaves_nothing_behind():
 @pytest.mark.parametrize("form", ["plain", "batch_last"])
 def test_running_statistics_are_those_of_torchs_batch_normalisation(form):
     """The stem's, after three batches, against `nn.BatchNorm2d` as it is by default."""
-    network = build(PUBLISHED["DARTS_V2"], channels=4, cells=3, classes=5, seed=0, form=form).double().train()
+    network = build(PUBLISHED["DARTS_V2"], Shape(4, 3, 5, 8), seed=0, form=form).double().train()
     theirs = torch.nn.BatchNorm2d(12).double()
     generator = torch.Generator().manual_seed(0)
     for _ in range(3):

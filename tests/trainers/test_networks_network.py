@@ -9,12 +9,13 @@ from strategies.spaces.genotype import Genotype, loose_ends
 from strategies.spaces.published import PUBLISHED
 from trainers.errors import ImpossibleSetting
 from trainers.networks.network import build
+from trainers.networks.shape import Shape
 
-SMALL = {"channels": 4, "cells": 5, "classes": 10, "seed": 0}
+SMALL = Shape(channels=4, cells=5, classes=10, resolution=8)
 
 
-def make(name="DARTS_V2", **changes):
-    return build(PUBLISHED[name], **{**SMALL, **changes})
+def make(name="DARTS_V2", seed=0, form=None, **changes):
+    return build(PUBLISHED[name], SMALL._replace(**changes), seed=seed, form=form)
 
 
 @pytest.mark.parametrize("name", ["NASNet", "AmoebaNet"])
@@ -33,7 +34,7 @@ def test_reductions_stand_at_one_and_two_thirds(cells, reductions):
 @pytest.mark.parametrize("resolution", [4, 8, 9, 12, 16, 24, 32])
 @pytest.mark.parametrize("input_channels", [1, 3])
 def test_any_resolution_and_grey_images(resolution, input_channels):
-    network = make("AmoebaNet", input_channels=input_channels)
+    network = make("AmoebaNet", resolution=resolution, input_channels=input_channels)
     logits, auxiliary = network(torch.randn(2, input_channels, resolution, resolution))
     assert logits.shape == (2, 10)
     assert auxiliary is None
@@ -47,7 +48,7 @@ def test_auxiliary_head_answers_in_training_only():
 
 
 def test_auxiliary_head_reads_the_second_reduction():
-    network = make(auxiliary=True)
+    network = make(auxiliary=True, resolution=32)
     network(torch.randn(2, 3, 32, 32)).auxiliary.sum().backward()
     reached = [index for index, cell in enumerate(network.cells()) if cell.preprocess1.norm.weight.grad is not None]
     assert reached == [0, 1, 2, 3]
@@ -57,11 +58,11 @@ def test_auxiliary_head_that_does_not_fit_is_refused_when_built_and_when_run():
     with pytest.raises(ImpossibleSetting, match=r"proxy\.resolution is 24: expected 29 to 40 pixels"):
         make(auxiliary=True, resolution=24)
     with pytest.raises(ImpossibleSetting, match="resolution is 24"):
-        make(auxiliary=True)(torch.randn(2, 3, 24, 24))
+        make(auxiliary=True, resolution=32)(torch.randn(2, 3, 24, 24))
 
 
 def test_blocks_are_the_prefixes_of_the_state():
-    network = make(auxiliary=True)
+    network = make(auxiliary=True, resolution=32)
     blocks = network.blocks()
     assert list(blocks) == ["stem", "cell00", "cell01", "cell02", "cell03", "auxiliary", "cell04", "head"]
     joined = {f"{block}.{name}": tensor for block, tensors in blocks.items() for name, tensor in tensors.items()}
@@ -94,7 +95,7 @@ def test_initial_weights_depend_on_the_seed_alone():
 
 
 def test_another_block_changes_no_weights():
-    without, with_head = make().state_dict(), make(auxiliary=True).state_dict()
+    without, with_head = make().state_dict(), make(auxiliary=True, resolution=32).state_dict()
     assert all(torch.equal(tensor, with_head[name]) for name, tensor in without.items())
 
 
@@ -113,7 +114,7 @@ def test_initial_weights_are_distributed_as_in_pytorch():
 
 def test_a_genotype_of_nothing_gives_a_constant():
     nothing = (("none", 0), ("none", 1))
-    network = build(Genotype((nothing,), (nothing,), (2,), (2,)), **SMALL)
+    network = build(Genotype((nothing,), (nothing,), (2,), (2,)), SMALL, seed=0)
     logits = network(torch.randn(3, 3, 8, 8)).logits
     assert torch.equal(logits, network.head.bias.expand(3, 10))
     logits.sum().backward()
@@ -122,7 +123,7 @@ def test_a_genotype_of_nothing_gives_a_constant():
 
 def test_what_cannot_reach_the_output_is_left_alone():
     node, hidden = (("sep_conv_3x3", 0), ("none", 1)), (("none", 2), ("skip_connect", 1))
-    network = build(Genotype((node, hidden), (node, hidden), (3,), (3,)), **SMALL)
+    network = build(Genotype((node, hidden), (node, hidden), (3,), (3,)), SMALL, seed=0)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     network(torch.randn(4, 3, 8, 8)).logits.square().sum().backward()
     assert all(parameter.grad is None for parameter in network.cell00.edges[0].parameters())

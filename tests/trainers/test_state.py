@@ -13,20 +13,21 @@ from strategies.spaces import registry as spaces
 from tests.trainers.desk import candidate
 from trainers import state
 from trainers.errors import CheckpointMismatch
-from trainers.networks.network import CellNetwork, build
+from trainers.networks.network import Network, build
+from trainers.networks.shape import Shape
 from trainers.step import SGD, Sums, train_step
 
 DIGEST = "d" * 64
 
 
-def _made(seed: int) -> tuple[CellNetwork, SGD]:
+def _made(seed: int) -> tuple[Network, SGD]:
     asked = candidate()
     genotype = spaces.create(asked.space).decode(asked.architecture)
-    network = build(genotype, channels=4, cells=3, classes=10, seed=seed)
+    network = build(genotype, Shape(4, 3, 10, 8), seed=seed)
     return network, SGD(network, Recipe())
 
 
-def _trained(seed: int) -> tuple[CellNetwork, SGD]:
+def _trained(seed: int) -> tuple[Network, SGD]:
     network, optimizer = _made(seed)
     images = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
     train_step(network.train(), optimizer, images, torch.arange(8), 0.1, 5.0, Sums.zero(torch.device("cpu")))

@@ -11,6 +11,7 @@ from torch import nn
 from store.records.candidates import Recipe
 from strategies.spaces.published import PUBLISHED
 from trainers.networks.network import build
+from trainers.networks.shape import Shape
 from trainers.step import SGD, Sums, learning_rate, train_step
 
 
@@ -107,8 +108,8 @@ def test_a_step_is_plain_autograds_with_the_auxiliary_loss_counted_0_4() -> None
     """The peer is the plain form with torch's clipping and SGD, and the weight of DARTS written as a number."""
     generator = torch.Generator().manual_seed(0)
     images, labels = torch.randn(8, 3, 32, 32, generator=generator), torch.arange(8) % 10
-    small = {"channels": 4, "cells": 3, "classes": 10, "seed": 0, "auxiliary": True}
-    ours, theirs = build(PUBLISHED["DARTS_V2"], **small), build(PUBLISHED["DARTS_V2"], form="plain", **small)
+    shape = Shape(4, 3, 10, 32, auxiliary=True)
+    ours, theirs = (build(PUBLISHED["DARTS_V2"], shape, seed=0, form=form) for form in ("batch_last", "plain"))
     ours.load_state_dict(theirs.state_dict())
     sums = Sums.zero(torch.device("cpu"))
     recipe = Recipe(momentum=0.9, weight_decay=3e-4)

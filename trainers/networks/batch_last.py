@@ -70,6 +70,14 @@ class BatchLast:
             tape.record(result, backward)
         return result
 
+    def scale(self, x: Tensor, factors: Tensor) -> Tensor:
+        """See `Form`."""
+        tape, factors = self._tape, factors.to(x.dtype)
+        result = x * factors
+        if tape is not None:
+            tape.record(result, lambda tape, gradient, owned: tape.give(x, gradient * factors))
+        return result
+
     def relu(self, x: Tensor) -> Tensor:
         """See `Form`."""
         return self._record_relu(x, functional.relu(x))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from strategies.spaces.genotype import FIRST_NODE, Edge, Nodes
 from trainers.networks import operations
 from trainers.networks.forms import Form
-from trainers.networks.operations import AveragePool, ConvNorm, FactorizedReduce, MaxPool, Operation
+from trainers.networks.operations import AveragePool, ConvNorm, FactorizedReduce, Identity, MaxPool, Operation
 
 
 class State:
@@ -72,13 +72,21 @@ class Cell(nn.Module):
             for name, state in node
         )
         self.live = _live(nodes, concat)
+        self._path_of = {edge: path for path, edge in enumerate(self._droppable())}
+
+    @property
+    def paths(self) -> int:
+        """Number of edges that path dropout may drop: those with an effect that are no identity (DARTS)."""
+        return len(self._path_of)
 
     @property
     def channels(self) -> int:
         """Channels of the cell's output."""
         return len(self.concat) * self.width
 
-    def forward(self, older: State, last: State, form: Form, *, everything: bool = False) -> State:
+    def forward(
+        self, older: State, last: State, form: Form, *, everything: bool = False, keep: Tensor | None = None
+    ) -> State:
         """Computes the cell.
 
         Args:
@@ -86,6 +94,7 @@ class Cell(nn.Module):
             last: output of the last cell.
             form: how tensors are laid out.
             everything: also compute what cannot reach the output, as the published code does; for counting.
+            keep: (paths, N), what the outputs of the droppable edges are multiplied by; nothing if absent.
 
         Returns:
             The concatenated nodes.
@@ -97,14 +106,16 @@ class Cell(nn.Module):
         pools: dict[Edge, Tensor] = {}
         for number in range(FIRST_NODE, FIRST_NODE + len(self.nodes)):
             if everything or number in self.live:
-                terms = self._terms(number, states, pools, form)
+                terms = self._terms(number, states, pools, form, keep)
                 states[number] = State(form, [_sum(terms, form) if terms else self._nothing(last, form)])
         return State(form, [states[number].value for number in self.concat])
 
-    def _terms(self, number: int, states: dict[int, State], pools: dict[Edge, Tensor], form: Form) -> list[Tensor]:
+    def _terms(
+        self, number: int, states: dict[int, State], pools: dict[Edge, Tensor], form: Form, keep: Tensor | None
+    ) -> list[Tensor]:
         """Returns what is summed to a node; equal pools of one state are computed once."""
         terms = []
-        for edge, operation in self._edges_of(number):
+        for index, edge, operation in self._edges_of(number):
             if not operation.contributes:
                 continue
             term = pools.get(edge)
@@ -112,13 +123,22 @@ class Cell(nn.Module):
                 term = operation(states[edge[1]].as_input(operation), form)
             if isinstance(operation, MaxPool | AveragePool):
                 pools[edge] = term
-            terms.append(term)
+            path = None if keep is None else self._path_of.get(index)
+            terms.append(term if keep is None or path is None else form.scale(term, keep[path]))
         return terms
 
-    def _edges_of(self, number: int) -> Iterator[tuple[Edge, Operation]]:
+    def _droppable(self) -> Iterator[int]:
+        """Yields the places of the edges that path dropout may drop, in order."""
+        for number in range(FIRST_NODE, FIRST_NODE + len(self.nodes)):
+            for index, _, operation in self._edges_of(number):
+                if number in self.live and operation.contributes and not isinstance(operation, Identity):
+                    yield index
+
+    def _edges_of(self, number: int) -> Iterator[tuple[int, Edge, Operation]]:
+        """Yields the edges that enter a node: their place in `edges`, what the genotype says, and the operation."""
         first = 2 * (number - FIRST_NODE)
-        for edge, operation in zip(self.nodes[number - FIRST_NODE], self.edges[first : first + 2], strict=True):
-            yield edge, cast(Operation, operation)
+        for index, edge in enumerate(self.nodes[number - FIRST_NODE], first):
+            yield index, edge, cast(Operation, self.edges[index])
 
     def _nothing(self, last: State, form: Form) -> Tensor:
         return form.zeros(last.parts[0], channels=self.width, stride=2 if self.reduction else 1)

@@ -59,6 +59,10 @@ class Form(Protocol):
         """Adds two tensors."""
         ...
 
+    def scale(self, x: Tensor, factors: Tensor) -> Tensor:
+        """Multiplies each image by its own factor, of (N,), which no gradient is wanted of."""
+        ...
+
     def relu(self, x: Tensor) -> Tensor:
         """Returns max(x, 0)."""
         ...
@@ -133,6 +137,10 @@ class Plain:
     def add(self, first: Tensor, second: Tensor) -> Tensor:
         """See `Form`."""
         return first + second
+
+    def scale(self, x: Tensor, factors: Tensor) -> Tensor:
+        """See `Form`."""
+        return x * factors.to(x.dtype).view(-1, 1, 1, 1)
 
     def relu(self, x: Tensor) -> Tensor:
         """See `Form`."""

@@ -1,0 +1,62 @@
+"""The shape of a network: all that decides its layers beside the genotype."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+from store.records.candidates import Proxy
+from trainers.errors import ImpossibleSetting
+
+Stem = Literal["cifar", "imagenet"]
+SMALLEST: Mapping[Stem, int] = MappingProxyType({"cifar": 4, "imagenet": 32})
+"""What a network divides an image's side by: two reductions, and three strided convolutions of the ImageNet stem."""
+AUXILIARY_RESOLUTIONS: Mapping[Stem, range] = MappingProxyType({"cifar": range(29, 41), "imagenet": range(193, 257)})
+"""Image sizes for which the auxiliary head's pooling gives the 2 x 2 pixels that its last convolution takes."""
+
+
+class Shape(NamedTuple):
+    """How wide, how deep and for which images.
+
+    Attributes:
+        channels: initial channels C of the cells; doubled by each of the two reductions.
+        cells: number of cells, the reductions included: 3N + 2 for N normal cells a stage.
+        classes: number of classes.
+        resolution: pixels of an image's side.
+        input_channels: channels of an image.
+        stem: `"imagenet"` for the two stems that divide the size by eight; else one convolution that keeps it.
+        auxiliary: whether there is an auxiliary head, a second classifier of training.
+    """
+
+    channels: int
+    cells: int
+    classes: int
+    resolution: int
+    input_channels: int = 3
+    stem: Stem | None = None
+    auxiliary: bool = False
+
+    @classmethod
+    def of(
+        cls, proxy: Proxy, *, resolution: int, classes: int, input_channels: int = 3, auxiliary: bool = False
+    ) -> Shape:
+        """Returns the shape of a reduced setting for given images."""
+        return cls(proxy.channels, proxy.cells, classes, resolution, input_channels, proxy.stem, auxiliary)
+
+    def check(self) -> None:
+        """Raises `ImpossibleSetting` if a network of cells cannot have this shape; the error names the key."""
+        stem = self.stem or "cifar"
+        if self.resolution < SMALLEST[stem]:
+            expected = f"at least {SMALLEST[stem]} pixels, for the {stem} network divides the size by as much"
+            raise ImpossibleSetting("proxy.resolution", self.resolution, expected)
+        if stem == "imagenet" and self.channels % 2:
+            expected = "an even number with the imagenet stem, which begins with half as many"
+            raise ImpossibleSetting("proxy.channels", self.channels, expected)
+        fitting = AUXILIARY_RESOLUTIONS[stem]
+        if self.auxiliary and self.resolution not in fitting:
+            expected = (
+                f"{fitting[0]} to {fitting[-1]} pixels with the auxiliary head (its 5 x 5 pool must leave 2 x 2), or "
+                "no such head"
+            )
+            raise ImpossibleSetting("proxy.resolution", self.resolution, expected)
