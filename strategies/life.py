@@ -89,7 +89,8 @@ class Life:
 
     def start(self, strategy: Strategy) -> Coroutine[Any, Any, Result]:
         """Returns the search's coroutine, from the last saved state."""
-        data = Data(name=self.spec.data.name, fingerprint="simulated")
+        named = self.spec.data
+        data = Data(name=named.name, fingerprint="simulated", validation_fraction=named.validation_fraction)
         return strategy.search(Run(self, self.spec, spaces.create(self.spec.space), data, self.world.saved))
 
     def search(self, strategy: Strategy) -> Result:

@@ -19,9 +19,11 @@ class StrategyOptions(Config):
     Attributes:
         totals: names of the options that are budgets. They may be raised later, and the search then goes on as if it
             had been given the larger total from the start; they are no part of the search's identity.
+        holds_out: whether it chooses by validation accuracy, and so needs images that are held out.
     """
 
     totals: ClassVar[frozenset[str]] = frozenset()
+    holds_out: ClassVar[bool] = True
 
 
 def read(model: type[Options], values: Mapping[str, Any], table: str) -> Options:

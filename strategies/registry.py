@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from store.records.candidates import Named
+from store.records.candidates import Architecture, Named
 from store.records.spec import SearchSpec
 from strategies.econas.options import EcoNASOptions
 from strategies.econas.search import EcoNAS
-from strategies.errors import InvalidOptions, OptionProblem
+from strategies.errors import InvalidArchitecture, InvalidOptions, OptionProblem
 from strategies.options import StrategyOptions, read, unknown_name
 from strategies.random_search import RandomSearch, RandomSearchOptions
+from strategies.retrain import Retrain, RetrainOptions
 from strategies.run import Strategy
 from strategies.spaces import registry as spaces
 from strategies.spaces.base import MutableSpace
@@ -41,9 +42,22 @@ def _econas(options: EcoNASOptions, spec: SearchSpec) -> Strategy:
     return EcoNAS(options)
 
 
+def _retrain(options: RetrainOptions, spec: SearchSpec) -> Strategy:
+    space, problems = spaces.create(spec.space), []
+    for place, genes in enumerate(options.architectures):
+        try:
+            space.canonical(Architecture(space=space.spec.name, genes=genes))
+        except InvalidArchitecture as error:
+            problems.append(OptionProblem(f"strategy.architectures.{place}", None, f"expected {error.expected}"))
+    if problems:
+        raise InvalidOptions(problems)
+    return Retrain(options)
+
+
 _STRATEGIES: dict[str, Registered] = {
     "econas": Registered(EcoNASOptions, _econas),
     "random": Registered(RandomSearchOptions, _random),
+    "retrain": Registered(RetrainOptions, _retrain),
 }
 
 
@@ -85,7 +99,7 @@ def create(spec: SearchSpec) -> Strategy:
         InvalidOptions: naming everything that is wrong with the spec's strategy, and with its space for the strategy.
     """
     problems: list[OptionProblem] = []
-    for check in (lambda: options(spec.strategy), lambda: spaces.create(spec.space)):
+    for check in (lambda: _check_split(spec), lambda: spaces.create(spec.space)):
         try:
             check()
         except InvalidOptions as error:
@@ -93,3 +107,15 @@ def create(spec: SearchSpec) -> Strategy:
     if problems:
         raise InvalidOptions(problems)
     return find(spec.strategy.name).factory(options(spec.strategy), spec)
+
+
+def _check_split(spec: SearchSpec) -> None:
+    """Checks a strategy's options, and that images are held out if, and only if, it chooses by them."""
+    known, held_out = options(spec.strategy), spec.data.validation_fraction
+    if known.holds_out == (held_out > 0):
+        return
+    why = "expected more than 0: only `retrain` trains on all images" if known.holds_out else _ALL_IMAGES
+    raise InvalidOptions([OptionProblem("data.validation_fraction", held_out, why)])
+
+
+_ALL_IMAGES = "expected 0: what is retrained is chosen already, and learns from all training images"

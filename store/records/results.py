@@ -27,6 +27,9 @@ class Individual(Record):
     cycle: int = Field(default=0, description="cycle of its birth; 0 is the initial population")
     failure: str | None = Field(default=None, description="why it has no accuracy")
     test_accuracy: float | None = Field(default=None, description="on the test split; of retrained networks only")
+    proxy_accuracy: float | None = Field(
+        default=None, description="validation accuracy in the search that found it; of retrained networks only"
+    )
 
 
 class Result(Record):

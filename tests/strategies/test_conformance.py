@@ -9,6 +9,7 @@ from store.records.spec import SearchSpec
 from strategies import registry
 from strategies.run import Strategy
 from strategies.testing import StrategyConformance
+from tests.strategies import test_retrain
 from tests.strategies.builders import separable_share, small_econas, spec
 
 
@@ -22,6 +23,11 @@ class TestRandomSearch(Registered):
 
     def spec(self) -> SearchSpec:
         return spec("random", candidates=10, epochs=3)
+
+
+class TestRetrain(Registered):
+    def spec(self) -> SearchSpec:
+        return test_retrain.spec_of(test_retrain.genes(), seeds=2)
 
 
 class EcoNAS(Registered):
