@@ -11,6 +11,7 @@ TrainerError
 │   ├── ImpossibleSetting
 │   ├── CheckpointMismatch
 │   ├── UnknownTrainer
+│   ├── UnknownRecipe
 │   └── UnknownComputation
 ├── Diverged
 ├── ChannelClosed
@@ -109,6 +110,14 @@ class UnknownTrainer(BadRequest):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
         super().__init__(f"trainer.name is {name!r:.80}: expected one of {', '.join(sorted(known))}")
+
+
+class UnknownRecipe(BadRequest):
+    """Raised when no recipe goes by a name."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        super().__init__(f"recipe is {name!r:.80}: expected one of {', '.join(sorted(known))}")
 
 
 class UnknownComputation(BadRequest):
