@@ -41,8 +41,8 @@ class Daemon(Protocol):
 class RequestHandle:
     """A request under way; await it, as often as wanted, for its outcome."""
 
-    def __init__(self, key: str) -> None:
-        self.key = key
+    def __init__(self, key: str, index: int) -> None:
+        self.key, self.index = key, index
         self.outcome: AnyOutcome | None = None
         self.answered_as: int | None = None
         self._answered = anyio.Event()
@@ -80,7 +80,7 @@ class SearchPort:
             raise ReplayDiverged(
                 f"request {index}", f"job {recorded[:12]}", f"job {request.key[:12]}, {describe(request)}"
             )
-        handle = RequestHandle(request.key)
+        handle = RequestHandle(request.key, index)
         self._open.setdefault(request.key, []).append(handle)
         self._daemon.post(lambda: self._daemon.ask(self.search, index, request))
         return handle
@@ -114,9 +114,9 @@ class SearchPort:
         await self._daemon.commit(Delivered(search=self.search, call=call, index=index, job=first.key))
         return first
 
-    async def save(self, requests: int, calls: int, state: bytes, rng: str) -> None:
+    async def save(self, requests: int, calls: int, state: bytes, rng: str, pending: tuple[int, ...]) -> None:
         """Makes a strategy's state durable."""
-        event = StateSaved(search=self.search, requests=requests, calls=calls, state=state, rng=rng)
+        event = StateSaved(search=self.search, requests=requests, calls=calls, state=state, rng=rng, pending=pending)
         await self._daemon.commit(event)
 
     def progress(self, done: int, total: int, label: str) -> None:

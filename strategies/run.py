@@ -8,6 +8,7 @@ ask the same questions. Randomness comes from `run.rng` alone; clocks, files and
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,9 @@ from strategies.spaces.base import Space
 Item = TypeVar("Item")
 Schedule = Literal["cosine", "cosine_restarts"]
 Split = Literal["validation", "train", "test"]
+
+EPILOGUE = 1 << 32
+"""Distance between the first numbers of two epilogues; no search asks as often."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ class Handle(Awaitable[AnyOutcome], Protocol):
         """The request's digest."""
         ...
 
+    @property
+    def index(self) -> int:
+        """The request's number in its search."""
+        ...
+
 
 class Port(Protocol):
     """What carries a `Run`'s wishes out: the orchestrator, or the simulation of `strategies.testing`."""
@@ -70,11 +79,15 @@ class Port(Protocol):
         ...
 
     async def completed(self, call: int, index: int, pending: Sequence[Handle]) -> Handle:
-        """Waits for one of `pending`, in the order that was recorded for this call if there is one."""
+        """Waits for one of `pending`, in the order that was recorded for this call if there is one.
+
+        What ended first comes first; of what ended at the same time, or before the search was taken up again, what
+        stands first in `pending`.
+        """
         ...
 
-    async def save(self, requests: int, calls: int, state: bytes, rng: str) -> None:
-        """Makes the strategy's state durable."""
+    async def save(self, requests: int, calls: int, state: bytes, rng: str, pending: tuple[int, ...]) -> None:
+        """Makes the strategy's state durable, and the numbers of the requests that are under way."""
         ...
 
     def progress(self, done: int, total: int, label: str) -> None:
@@ -102,6 +115,8 @@ class Run:
         self._port = port
         self._requests = restored.requests if restored else 0
         self._calls = restored.calls if restored else 0
+        self._again = deque(restored.pending if restored else ())
+        self._in_epilogue = False
         self.restored: Any = arrays.unpack(restored.state) if restored else None
         bits = np.random.PCG64(spec.seed)
         if restored:
@@ -185,19 +200,59 @@ class Run:
             pending.remove(handle)
             yield handle
 
-    async def save(self, state: Any) -> None:
+    async def first(self, handles: Sequence[Handle]) -> Handle:
+        """Returns one of the handles that has ended, the first that did. The order is recorded, as in `as_completed`.
+
+        For strategies that ask for more whenever something ends: the handles may be others at every call. A single
+        one leaves no choice, and nothing is recorded.
+
+        Args:
+            handles: at least one, in the order in which they were asked for.
+        """
+        if len(handles) == 1:
+            await handles[0]
+            return handles[0]
+        call, self._calls = self._calls, self._calls + 1
+        return await self._port.completed(call, 0, handles)
+
+    async def save(self, state: Any, pending: Sequence[Handle] = ()) -> None:
         """Commits a state (numbers, text, lists, string-keyed maps, arrays) from which `search` could start again.
 
-        No request may be under way whose outcome the strategy still wants.
+        Args:
+            state: plain values.
+            pending: the requests under way whose outcomes the strategy still wants. A search that starts from this
+                state must ask for these again, in this order, before it asks for anything else; they are the same
+                requests then, under their old numbers.
+
+        Raises:
+            RuntimeError: in the epilogue, or if what was under way in the restored state was not asked for again.
         """
-        rng = json.dumps(self.rng.bit_generator.state, sort_keys=True)
-        await self._port.save(self._requests, self._calls, arrays.pack(state), rng)
+        if self._in_epilogue or self._again:
+            why = "the epilogue is only this total's" if self._in_epilogue else "requests are still to be made again"
+            raise RuntimeError(f"no state can be saved here: {why}")
+        rng, indexes = json.dumps(self.rng.bit_generator.state, sort_keys=True), tuple(one.index for one in pending)
+        await self._port.save(self._requests, self._calls, arrays.pack(state), rng, indexes)
+
+    def epilogue(self, total: int) -> None:
+        """Says that all that follows would not be so with a higher total.
+
+        A search whose total is raised goes on from its last saved state, and its requests are compared with those
+        that are recorded. What a strategy asks for because its budget is used up, it would not ask for then: after
+        this call requests and completions have numbers apart, of this total alone.
+
+        Args:
+            total: the budget that is used up.
+        """
+        self._in_epilogue = True
+        self._requests = self._calls = (total + 1) * EPILOGUE
 
     def progress(self, done: int, total: int, label: str) -> None:
         """Says how far the search is, e.g. `progress(120, 560, "cycle 3 of 10")` in epochs; only people see it."""
         self._port.progress(done, total, label)
 
     def _submit(self, request: AnyRequest) -> Handle:
+        if self._again:
+            return self._port.submit(self._again.popleft(), request)
         index = self._requests
         self._requests += 1
         return self._port.submit(index, request)

@@ -156,7 +156,7 @@ class CheckpointQuarantined(Record):
 
 
 class Delivered(Record):
-    """The `index`-th completion that the search's `call`-th `as_completed` gave to the strategy."""
+    """The `index`-th completion that the search's `call`-th `as_completed`, or `first`, gave to the strategy."""
 
     type: Literal["delivered"] = "delivered"
     search: str
@@ -171,9 +171,12 @@ class StateSaved(Record):
     type: Literal["state_saved"] = "state_saved"
     search: str
     requests: int = Field(description="requests made before this point")
-    calls: int = Field(description="`as_completed` calls made before this point")
+    calls: int = Field(description="calls of `as_completed` and `first` made before this point")
     state: bytes = Field(description="canonical msgpack of the strategy's state")
     rng: str = Field(description="JSON of the generator's state")
+    pending: tuple[int, ...] = Field(
+        default=(), description="indexes of the requests that were under way, and are asked for again"
+    )
 
 
 class WorkerStarted(Record):

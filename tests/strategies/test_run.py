@@ -8,8 +8,8 @@ import pytest
 from store.records.candidates import Data, Named, Proxy, Recipe
 from store.records.events import StateSaved
 from store.records.spec import SearchSpec
-from strategies.errors import TestSplitSealed
-from strategies.run import Run, Setting
+from strategies.errors import ReplayDiverged, TestSplitSealed
+from strategies.run import Handle, Run, Setting
 from strategies.simulation import Simulation, World
 from strategies.spaces.registry import create
 from tests.strategies.builders import spec
@@ -100,3 +100,85 @@ def test_the_test_split_is_for_networks_that_no_image_was_held_out_for() -> None
     whole = Setting(Named(name="cell"), Proxy(), Recipe(), DATA.model_copy(update={"validation_fraction": 0.0}))
     candidate = made.candidate(made.space.random(made.rng), setting=whole)
     made.evaluate(candidate, checkpoint="0" * 64, split="test")
+
+
+def made(run: Run, count: int) -> list[Handle]:
+    return [run.train(run.candidate(run.space.random(run.rng)), epochs=1) for _ in range(count)]
+
+
+def rolled(world: World, order: int) -> tuple[list[int], Simulation]:
+    """Keeps three requests under way until seven were made, and takes each that ends first."""
+    simulation, wanted = Simulation(spec(), world, order=order), spec()
+    first = Run(simulation, wanted, create(wanted.space), DATA)
+
+    async def roll() -> list[int]:
+        waiting, ended = made(first, 3), list[int]()
+        while waiting:
+            ended.append((done := await first.first(waiting)).index)
+            waiting = [one for one in waiting if one is not done] + made(first, len(ended) < 5)
+        return ended
+
+    return simulation.drive(roll()), simulation
+
+
+def test_the_first_of_a_growing_set_is_recorded_and_given_again() -> None:
+    world = World()
+    expected, _ = rolled(world, order=1)
+    assert sorted(expected) == list(range(7))
+    assert rolled(World(), order=2)[0] != expected
+    assert rolled(world, order=2)[0] == expected
+    assert sorted(world.delivered) == [(call, 0) for call in range(6)]  # the last one left no choice
+
+
+def test_requests_under_way_at_a_save_are_the_same_requests_when_they_are_asked_for_again() -> None:
+    world, wanted = World(), spec(seed=3)
+    simulation = Simulation(wanted, world)
+    before = Run(simulation, wanted, create(wanted.space), DATA)
+
+    async def begin() -> None:
+        handles = made(before, 4)
+        ended = await before.first(handles)
+        left = [handle for handle in handles if handle is not ended]
+        await before.save([handle.index for handle in left], left)
+        made(before, 1)
+
+    simulation.drive(begin())
+    requests = dict(world.requests)
+    again = Run(Simulation(wanted, world), wanted, create(wanted.space), DATA, world.saved)
+    handles = [again.train(asked.candidate, epochs=1) for asked in (requests[index] for index in again.restored)]  # type: ignore[arg-type]
+    assert [handle.index for handle in handles] == again.restored
+    assert made(again, 1)[0].index == 4
+    assert world.requests == requests
+
+
+def test_another_request_than_the_one_that_was_under_way_is_refused() -> None:
+    world, wanted = World(), spec(seed=3)
+    before = Run(Simulation(wanted, world), wanted, create(wanted.space), DATA)
+    drive(before.save(None, made(before, 2)))
+    again = Run(Simulation(wanted, world), wanted, create(wanted.space), DATA, world.saved)
+    with pytest.raises(ReplayDiverged, match="request 0: train dd043657"):
+        made(again, 1)
+
+
+def test_nothing_is_saved_before_what_was_under_way_is_asked_for_again() -> None:
+    world, wanted = World(), spec()
+    before = Run(Simulation(wanted, world), wanted, create(wanted.space), DATA)
+    drive(before.save(None, made(before, 2)))
+    again = Run(Simulation(wanted, world), wanted, create(wanted.space), DATA, world.saved)
+    with pytest.raises(RuntimeError, match="requests are still to be made again"):
+        drive(again.save(None))
+
+
+def test_what_a_used_up_total_asks_for_does_not_bind_a_higher_one() -> None:
+    world, wanted = World(), spec()
+    small = Run(Simulation(wanted, world), wanted, create(wanted.space), DATA)
+    made(small, 2)
+    small.epilogue(2)
+    small.train(small.candidate(small.space.random(small.rng)), epochs=9)
+    with pytest.raises(RuntimeError, match="the epilogue is only this total's"):
+        drive(small.save(None))
+    large = Run(Simulation(wanted, world), wanted, create(wanted.space), DATA)
+    made(large, 3)
+    large.epilogue(3)
+    made(large, 1)
+    assert sorted(world.requests) == [0, 1, 2, 3 << 32, 4 << 32]
