@@ -20,10 +20,14 @@ class StrategyOptions(Config):
         totals: names of the options that are budgets. They may be raised later, and the search then goes on as if it
             had been given the larger total from the start; they are no part of the search's identity.
         holds_out: whether it chooses by validation accuracy, and so needs images that are held out.
+        mutates: whether it needs a space whose architectures can be mutated.
+        schedules: whether it sets the learning rate's schedule, by an option `schedule` of its own.
     """
 
     totals: ClassVar[frozenset[str]] = frozenset()
     holds_out: ClassVar[bool] = True
+    mutates: ClassVar[bool] = False
+    schedules: ClassVar[bool] = False
 
 
 def read(model: type[Options], values: Mapping[str, Any], table: str) -> Options:

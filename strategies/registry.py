@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from store.records.candidates import Architecture, Named
@@ -25,23 +25,6 @@ class Registered(NamedTuple):
     factory: Callable[[Any, SearchSpec], Strategy]
 
 
-def _random(options: RandomSearchOptions, spec: SearchSpec) -> Strategy:
-    return RandomSearch(options)
-
-
-def _econas(options: EcoNASOptions, spec: SearchSpec) -> Strategy:
-    problems = []
-    if not isinstance(spaces.create(spec.space), MutableSpace):
-        problems.append(OptionProblem("space.name", spec.space.name, "expected a space that can be mutated for econas"))
-    written = "schedule" in spec.recipe.model_fields_set
-    if written and spec.recipe.schedule_epochs is None and spec.recipe.schedule != options.schedule:
-        why = "econas sets the schedule: set strategy.schedule instead, or recipe.schedule_epochs too"
-        problems.append(OptionProblem("recipe.schedule", spec.recipe.schedule, why))
-    if problems:
-        raise InvalidOptions(problems)
-    return EcoNAS(options)
-
-
 def _retrain(options: RetrainOptions, spec: SearchSpec) -> Strategy:
     space, problems = spaces.create(spec.space), []
     for place, genes in enumerate(options.architectures):
@@ -55,8 +38,8 @@ def _retrain(options: RetrainOptions, spec: SearchSpec) -> Strategy:
 
 
 _STRATEGIES: dict[str, Registered] = {
-    "econas": Registered(EcoNASOptions, _econas),
-    "random": Registered(RandomSearchOptions, _random),
+    "econas": Registered(EcoNASOptions, lambda options, spec: EcoNAS(options)),
+    "random": Registered(RandomSearchOptions, lambda options, spec: RandomSearch(options)),
     "retrain": Registered(RetrainOptions, _retrain),
 }
 
@@ -106,7 +89,9 @@ def create(spec: SearchSpec) -> Strategy:
             problems += error.problems
     if problems:
         raise InvalidOptions(problems)
-    return find(spec.strategy.name).factory(options(spec.strategy), spec)
+    if unmet := list(_unmet(chosen := options(spec.strategy), spec)):
+        raise InvalidOptions(unmet)
+    return find(spec.strategy.name).factory(chosen, spec)
 
 
 def _check_split(spec: SearchSpec) -> None:
@@ -116,6 +101,17 @@ def _check_split(spec: SearchSpec) -> None:
         return
     why = "expected more than 0: only `retrain` trains on all images" if known.holds_out else _ALL_IMAGES
     raise InvalidOptions([OptionProblem("data.validation_fraction", held_out, why)])
+
+
+def _unmet(chosen: StrategyOptions, spec: SearchSpec) -> Iterator[OptionProblem]:
+    """Yields what a spec's space and recipe lack for its strategy."""
+    name, recipe = spec.strategy.name, spec.recipe
+    if chosen.mutates and not isinstance(spaces.create(spec.space), MutableSpace):
+        yield OptionProblem("space.name", spec.space.name, f"expected a space that can be mutated for {name}")
+    written = "schedule" in recipe.model_fields_set and recipe.schedule_epochs is None
+    if chosen.schedules and written and recipe.schedule != getattr(chosen, "schedule", None):
+        why = f"{name} sets the schedule: set strategy.schedule instead, or recipe.schedule_epochs too"
+        yield OptionProblem("recipe.schedule", recipe.schedule, why)
 
 
 _ALL_IMAGES = "expected 0: what is retrained is chosen already, and learns from all training images"

@@ -39,6 +39,8 @@ class EcoNASOptions(StrategyOptions):
     """Options of the strategy `econas`. An option that is given overrides the preset's."""
 
     totals: ClassVar[frozenset[str]] = frozenset({"cycles"})
+    mutates: ClassVar[bool] = True
+    schedules: ClassVar[bool] = True
 
     preset: Literal["default", "released", "algorithm-1"] = Field(
         default="default", description="which complete reading of the paper to start from"
