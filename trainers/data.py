@@ -1,116 +1,63 @@
-"""Images on the device as bytes, augmented there a batch at a time: crop, then resize, flip, normalise, cutout.
+"""Images as bytes, augmented on the device a batch at a time: crop, then resize, flip, colours, normalise, cutout.
 
 The order is that of EcoNAS (appendix A5.2 (3) and the released search): pad and crop at the native resolution, and only
 then resize. Both are linear, and so is a flip: each is a small matrix along one axis, so that one product for the rows
-and one for the columns do all three. Whatever is random in an epoch is drawn at its start from a generator seeded by
-(seed, epoch): a step can be entered again exactly, and the position in the data is (epoch, step) and nothing more.
+and one for the columns do all three. What is random in a batch is drawn by `trainers.epoch` and handed in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from store.records.candidates import Proxy, Recipe
-from trainers import datasets
+from trainers import augmentation, datasets, pixels
 from trainers import proxy as settings
 from trainers.datasets import Images, Split
+from trainers.epoch import Draws as Draws
+from trainers.epoch import Epoch as Epoch
 from trainers.errors import ImpossibleSetting
-from trainers.readers import Labels, generator
+from trainers.pixels import Resident, Shelf, Streamed
+from trainers.readers import Labels
 
-Weights = npt.NDArray[np.float32]
 _EVALUATION_BATCH = 500
-
-
-def resize_weights(source: int, target: int) -> Weights:
-    """Returns the (target, source) matrix of an antialiased bilinear resize along one axis, as PIL's and torch's.
-
-    Output pixel i is a weighted mean of the source pixels within one output pixel's width of its centre.
-    """
-    scale = source / target
-    support = max(scale, 1.0)
-    centres = (np.arange(target) + 0.5) * scale
-    distance = np.abs(np.arange(source) + 0.5 - centres[:, None]) / support
-    weights = np.clip(1.0 - distance, 0.0, None)
-    normalised: Weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return normalised
-
-
-def crop_weights(native: int, padding: int, target: int) -> Weights:
-    """Returns (2 * padding + 1, target, native): for each offset of a crop out of a zero-padded image, crop and resize.
-
-    Offset `padding` is the image itself. What a crop takes from the padding is zero, as in torchvision's RandomCrop.
-    """
-    resize = resize_weights(native, target)
-    table = np.zeros((2 * padding + 1, target, native), np.float32)
-    for offset, matrix in enumerate(table):
-        shift = offset - padding  # the crop's pixel k is the image's pixel k + shift
-        first, last = max(0, -shift), min(native, native - shift)
-        matrix[:, first + shift : last + shift] = resize[:, first:last]
-    return table
-
-
-class Draws(NamedTuple):
-    """What is random in one step, on the data's device: of the same shapes and element types at every step.
-
-    Attributes:
-        indices: (batch,) int64, which of the training images in use.
-        rows: (batch,) int64, offsets of the crops from the top.
-        columns: (batch,) int64, offsets from the left, plus `2 * padding + 1` for those to be mirrored.
-        centres: (2, batch) int64, row and column of the middle of the erased square, after resizing.
-    """
-
-    indices: Tensor
-    rows: Tensor
-    columns: Tensor
-    centres: Tensor
-
-
-class Epoch:
-    """One pass over the training images, all random choices made: any step gives the same batch at any time."""
-
-    def __init__(self, data: DeviceData, seed: int, number: int) -> None:
-        """Draws epoch `number`, counted from 1."""
-        rng = generator("epoch", seed, number)
-        shape = (data.steps, data.batch_size)
-        order = rng.permutation(data.images)[: data.steps * data.batch_size].reshape(shape)
-        offsets = rng.integers(0, 2 * data.padding + 1, (2, *shape))
-        mirrored = rng.integers(0, 2, shape) * data.flip
-        centres = rng.integers(0, data.size, (2, *shape))
-        self._data = data
-        self._order = torch.from_numpy(order).to(data.device)
-        self._rows = torch.from_numpy(offsets[0]).to(data.device)
-        self._columns = torch.from_numpy(offsets[1] + mirrored * (2 * data.padding + 1)).to(data.device)
-        self._centres = torch.from_numpy(centres).to(data.device)
-
-    def draws(self, step: int) -> Draws:
-        """Returns what is random in a step, counted from 0."""
-        return Draws(self._order[step], self._rows[step], self._columns[step], self._centres[:, step])
-
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Returns the images of a step (batch, C, r, r), float32, and their labels (batch,)."""
-        return self._data.batch(self.draws(step))
+_CENTRE = 0.875
+"""Side of the part of an image that is scored where training cuts out boxes: 224 of 256 pixels, as for ImageNet."""
 
 
 class DeviceData:
-    """A data set on a device as one candidate sees it: its share of the training images, and the validation images.
+    """A data set as one candidate sees it: its share of the training images, and the validation images.
+
+    The pixels lie on the device if they fit there, else batches of them are moved there as they are needed. No bit of
+    a batch depends on which of the two it is.
 
     Attributes:
         images: training images in use, after the sample ratio.
         batch_size: images of a step, the same for all; the recipe's, or `images` if there are fewer.
         steps: batches of an epoch; the images left over by the last full batch are not seen in that epoch.
-        size: pixels after resizing.
+        native: pixels of a side before resizing.
+        size: pixels of a side after resizing.
+        boxed: whether training cuts out random boxes (recipe.crop "resized"), and scoring the middle.
+        streamed: whether the pixels are not on the device.
+        training_images: where the pixels of the training images in use are.
+        labels: (images,) int64, theirs, on the device.
     """
 
     def __init__(
-        self, images: Images, split: Split, proxy: Proxy, recipe: Recipe, seed: int, device: torch.device
+        self,
+        images: Images,
+        split: Split,
+        proxy: Proxy,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        *,
+        streamed: bool | None = None,
     ) -> None:
-        """Moves the images to the device.
+        """Moves the images to the device, if they are to lie there.
 
         Args:
             images: the training split.
@@ -118,7 +65,8 @@ class DeviceData:
             proxy: gives resolution and sample ratio.
             recipe: gives batch size and augmentation.
             seed: chooses the subset where the sample ratio is below 1: the data's split seed.
-            device: where they are kept.
+            device: where the batches are made.
+            streamed: whether the pixels stay where they are; if absent, whether they do not fit (`pixels.fits`).
 
         Raises:
             ImpossibleSetting: if the proxy or the recipe cannot be carried out with these images.
@@ -127,68 +75,87 @@ class DeviceData:
         self.device, self.images = device, len(chosen)
         self.batch_size = min(recipe.batch_size, self.images)
         self.steps = self.images // self.batch_size
-        self.size = settings.resolution(proxy, images.size)
-        self.padding, self.flip = recipe.padding, int(recipe.flip)
+        self.native, self.size = images.size, settings.resolution(proxy, images.size)
+        self.boxed, self.colour_jitter = recipe.crop == "resized", recipe.colour_jitter or 0.0
+        self.padding, self.flip = 0 if self.boxed else recipe.padding, int(recipe.flip)
         self.cutout = settings.cutout(recipe.cutout, self.size, images.size)
-        self._check(images)
-        self.pixels, self.labels = self._moved(images, chosen)
+        self._check()
+        needed = self._bytes(images, len(split.validation))
+        self.streamed = not pixels.fits(needed, device) if streamed is None else streamed
         self._scale, self._shift = self._normalisation(split)
-        self._row_table, self._column_table = self._tables(images.size)
-        self._validation = list(self._plain(*self._moved(images, split.validation)))
+        self._row_table, self._column_table = self._tables()
+        self.training_images = self._shelf(images, chosen)
+        self.labels = torch.from_numpy(images.labels[chosen]).to(device)
+        self._images, self._split = images, split
+        self._held_out = None if self.streamed else list(self._plain(images, split.validation))
 
-    def batch(self, draws: Draws) -> tuple[Tensor, Tensor]:
+    def batch(self, draws: Draws, pixels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns the images of a step (batch, C, r, r), float32, and their labels (batch,).
 
-        It waits for nothing and its shapes depend on no values, so that it can be captured in a CUDA graph.
+        Where pixels lie on the device or are given, it waits for nothing and its shapes depend on no values, so that
+        it can be captured in a CUDA graph.
+
+        Args:
+            draws: of one step.
+            pixels: what `Epoch.pixels` returns for it.
         """
-        images = self.resized(self.pixels[draws.indices], draws.rows, draws.columns)
+        found = self.training_images.at(draws.indices) if pixels is None else pixels
+        images = self.resized(found, draws.rows, draws.columns, draws.colours if self.colour_jitter else None)
         if self.cutout:
-            self._erase(images, *draws.centres)
+            augmentation.erase(images, self.cutout, *draws.centres)
         return images, self.labels[draws.indices]
 
     def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields the validation images, resized and normalised, in batches; every image once, in a fixed order."""
-        yield from self._validation
+        yield from self._held_out if self._held_out is not None else self._plain(self._images, self._split.validation)
 
     def training(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields the training images in use as `validation` does its images: every one once, not augmented."""
-        yield from self._plain(self.pixels, self.labels)
+        yield from self._plain_of(self.training_images, self.labels)
 
-    def resized(self, pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """Returns (batch, C, r, r) float32: cropped, resized, flipped, normalised.
+    def others(self, images: Images) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields all images of another split as `validation` does its images: resized and normalised as those are."""
+        yield from self._plain(images, np.arange(len(images.labels)))
+
+    def resized(self, pixels: Tensor, rows: Tensor, columns: Tensor, colours: Tensor | None = None) -> Tensor:
+        """Returns (batch, C, r, r) float32: cropped, resized, flipped, of other colours if so asked, normalised.
 
         Args:
             pixels: (batch, H, C, W) uint8.
-            rows: (batch,) offsets of the crops from the top.
-            columns: (batch,) offsets from the left, plus `2 * padding + 1` for those to be mirrored.
+            rows: as in `Draws`.
+            columns: as in `Draws`.
+            colours: as in `Draws`; none to leave them as they are.
         """
         batch, height, channels, width = pixels.shape
         values = pixels.to(torch.float32)
-        values = torch.bmm(self._row_table[rows], values.view(batch, height, channels * width))
-        values = torch.bmm(values.view(batch, self.size * channels, width), self._column_table[columns])
+        values = torch.bmm(self._row_weights(rows), values.view(batch, height, channels * width))
+        values = torch.bmm(values.view(batch, self.size * channels, width), self._column_weights(columns))
         images = values.view(batch, self.size, channels, self.size).permute(0, 2, 1, 3)
+        if colours is not None:
+            images = augmentation.jittered(images, colours)
         return torch.addcmul(self._shift, images, self._scale)
 
-    def _erase(self, images: Tensor, centre_y: Tensor, centre_x: Tensor) -> None:
-        """Zeroes one square an image, after normalising; what lies outside is cut off (DARTS `Cutout`)."""
-        line = torch.arange(self.size, device=images.device)
+    def _row_weights(self, rows: Tensor) -> Tensor:
+        return augmentation.box_weights(rows, self.native, self.size) if self.boxed else self._row_table[rows]
 
-        def inside(centre: Tensor) -> Tensor:
-            start = (centre - self.cutout // 2)[:, None]
-            return (line >= start) & (line < start + self.cutout)
+    def _column_weights(self, columns: Tensor) -> Tensor:
+        if self.boxed:
+            return augmentation.box_weights(columns, self.native, self.size).transpose(1, 2)
+        return self._column_table[columns]
 
-        images.masked_fill_((inside(centre_y)[:, :, None] & inside(centre_x)[:, None, :])[:, None], 0.0)
-
-    def _check(self, images: Images) -> None:
+    def _check(self) -> None:
         if self.batch_size * (self.size // 4) ** 2 < 2:
             raise ImpossibleSetting("recipe.batch_size", self.batch_size, "at least 2, for batch normalisation")
-        if self.padding > images.size:
-            raise ImpossibleSetting("recipe.padding", self.padding, f"at most the images' {images.size} pixels")
+        if self.padding > self.native:
+            raise ImpossibleSetting("recipe.padding", self.padding, f"at most the images' {self.native} pixels")
 
-    def _moved(self, images: Images, chosen: Labels) -> tuple[Tensor, Tensor]:
-        """Bytes as (N, H, C, W), the order in which the two products need no rearranging."""
-        pixels = np.ascontiguousarray(images.pixels[chosen].transpose(0, 2, 1, 3))
-        return torch.from_numpy(pixels).to(self.device), torch.from_numpy(images.labels[chosen]).to(self.device)
+    def _bytes(self, images: Images, validation: int) -> int:
+        """What the data set takes on the device if it lies there, the finished validation images included."""
+        raw = (self.images + validation) * images.channels * self.native**2
+        return raw + 4 * validation * images.channels * self.size**2
+
+    def _shelf(self, images: Images, chosen: Labels) -> Shelf:
+        return (Streamed if self.streamed else Resident)(images.pixels, chosen, self.device)
 
     def _normalisation(self, split: Split) -> tuple[Tensor, Tensor]:
         """Scale and shift, (1, C, 1, 1), that take bytes to zero mean and unit deviation."""
@@ -196,14 +163,30 @@ class DeviceData:
         scale, shift = (1 / (255 * std)).float(), (-mean / std).float()
         return scale.to(self.device), shift.to(self.device)
 
-    def _tables(self, native: int) -> tuple[Tensor, Tensor]:
+    def _tables(self) -> tuple[Tensor, Tensor]:
         """Rows as (offset, r, H); columns as (offset, W, r), a second time mirrored."""
-        table = crop_weights(native, self.padding, self.size)
+        table = augmentation.crop_weights(self.native, self.padding, self.size)
         both = np.concatenate([table, table[:, ::-1]]).transpose(0, 2, 1)
         return torch.from_numpy(table).to(self.device), torch.from_numpy(np.ascontiguousarray(both)).to(self.device)
 
-    def _plain(self, pixels: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        for start in range(0, len(labels), _EVALUATION_BATCH):
-            part = slice(start, start + _EVALUATION_BATCH)
-            offsets = torch.full((len(labels[part]),), self.padding, device=self.device)
-            yield self.resized(pixels[part], offsets, offsets), labels[part]
+    def _plain(self, images: Images, chosen: Labels) -> Iterator[tuple[Tensor, Tensor]]:
+        labels = torch.from_numpy(images.labels[chosen]).to(self.device)
+        yield from self._plain_of(self._shelf(images, chosen), labels)
+
+    def _plain_of(self, shelf: Shelf, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields images that are not augmented: whole, or their middle where training cuts out boxes."""
+        order = np.arange(len(labels))
+        parts = [order[start : start + _EVALUATION_BATCH] for start in range(0, len(order), _EVALUATION_BATCH)]
+        feed = shelf.feed(parts)
+        for number, part in enumerate(parts):
+            chosen = torch.from_numpy(part).to(self.device)
+            found = shelf.at(chosen) if feed is None else feed.take(number)
+            where = self._unmoved(len(part))
+            yield self.resized(found, where, where), labels[chosen]
+
+    def _unmoved(self, count: int) -> Tensor:
+        if not self.boxed:
+            return torch.full((count,), self.padding, device=self.device)
+        side = max(1, round(_CENTRE * self.native))
+        box = torch.tensor([(self.native - side) // 2, side], dtype=torch.float32, device=self.device)
+        return box.expand(count, 2)

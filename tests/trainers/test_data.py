@@ -14,7 +14,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from store.records.candidates import Proxy, Recipe
-from trainers.data import DeviceData, Draws, Epoch, crop_weights, resize_weights
+from trainers.augmentation import crop_weights, resize_weights
+from trainers.data import DeviceData, Draws, Epoch
 from trainers.datasets import Images, Split
 from trainers.errors import ImpossibleSetting
 from trainers.vision import import_torchvision
