@@ -148,6 +148,6 @@ def _turned(values: Tensor, shift: Tensor) -> Tensor:
         (green - blue) / divisor,
         torch.where(highest == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
     )
-    phase = torch.tensor([5.0, 3.0, 1.0], device=values.device).view(1, 3, 1, 1)
+    phase = 5 - 2 * torch.arange(3, dtype=torch.float32, device=values.device).view(1, 3, 1, 1)
     place = (phase + sixth + 6 * shift) % 6
     return highest - chroma * torch.minimum(place, 4 - place).clamp(0, 1)

@@ -104,7 +104,7 @@ class Recipe(Config):
         default=None, description="padded: crop out of the padded image; resized: a random box, resized (ImageNet)"
     )
     colour_jitter: float | None = Field(
-        default=None, ge=0, le=1, description="strength of random brightness, contrast, saturation; hue has half of it (DARTS)"
+        default=None, ge=0, le=1, description="strength of random brightness, contrast, saturation; of hue half (DARTS)"
     )
 
     @model_validator(mode="after")
