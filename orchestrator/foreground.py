@@ -40,7 +40,7 @@ from store.records.spec import SearchSpec
 from strategies.errors import StrategyError
 from strategies.run import Run
 
-TORCH_FREE = frozenset({"scripted"})
+TORCH_FREE = frozenset({"scripted", "tabular"})
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,10 @@ TrainerError
 │   │   ├── DataVariableUnset
 │   │   ├── DataMalformed
 │   │   └── DataChanged
+│   ├── TableError
+│   │   ├── TableMissing
+│   │   ├── TableMalformed
+│   │   └── TableChanged
 │   ├── ImpossibleSetting
 │   ├── CheckpointMismatch
 │   ├── UnknownTrainer
@@ -86,6 +90,37 @@ class DataChanged(DataError):
     def __init__(self, name: str, path: str | None, expected: str, found: str) -> None:
         why = f"its content is now {found:.16}, the search was defined with {expected:.16}: put the old data back"
         super().__init__(name, f"{why}, or start another search", path=path)
+
+
+class TableError(BadRequest):
+    """Raised when a benchmark table cannot be used; docs/tables.md says what one must have."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path = path
+        super().__init__(f"table {path}: {why}")
+
+
+class TableMissing(TableError):
+    """Raised when a table is not where it should be, or cannot be read."""
+
+    def __init__(self, path: str, why: str | None = None) -> None:
+        super().__init__(path, why or "expected a file that can be read, .npz or .parquet")
+
+
+class TableMalformed(TableError):
+    """Raised when a part of a table, `key` (a column), is not what is expected."""
+
+    def __init__(self, path: str, key: str, found: str, expected: str) -> None:
+        self.key = key
+        super().__init__(path, f"{key}: {found}; expected {expected}")
+
+
+class TableChanged(TableError):
+    """Raised when a path no longer holds the table that a candidate was defined with."""
+
+    def __init__(self, path: str, expected: str, found: str) -> None:
+        why = f"its content is now {found:.16}, the search was defined with {expected:.16}: put the old table back"
+        super().__init__(path, f"{why}, or start another search")
 
 
 class ImpossibleSetting(BadRequest):

@@ -21,7 +21,16 @@ from store.records.messages import Assign, Failed
 from store.records.outcomes import Computed, Evaluated, Measured, Reason, Trained
 from store.records.requests import Compute, Evaluate
 from strategies.errors import InvalidArchitecture, InvalidOptions, StrategyError
-from trainers.errors import BadRequest, DataChanged, DataPathMissing, DataVariableUnset, Diverged, TrainerError
+from trainers.errors import (
+    BadRequest,
+    DataChanged,
+    DataPathMissing,
+    DataVariableUnset,
+    Diverged,
+    TableChanged,
+    TableMissing,
+    TrainerError,
+)
 
 LONGEST_MESSAGE = 2000
 
@@ -61,7 +70,7 @@ def reason_of(error: BaseException) -> Reason:
             return "corrupt_checkpoint"
         case Diverged() | NotCanonical():
             return "diverged"
-        case DataPathMissing() | DataVariableUnset() | DataChanged():
+        case DataPathMissing() | DataVariableUnset() | DataChanged() | TableMissing() | TableChanged():
             return "error"
         case BadRequest() | InvalidArchitecture() | InvalidOptions() | InvalidDigest():
             return "bad_request"

@@ -25,3 +25,23 @@ class ScriptedOptions(Config):
     lowest: float = Field(default=0.3, ge=0, le=1, description="limit of the worst architecture's curve")
     highest: float = Field(default=0.95, ge=0, le=1, description="limit of the best architecture's curve")
     noise: float = Field(default=0.01, ge=0, le=0.5, description="largest deviation from the curve")
+
+
+class TabularOptions(Config):
+    """Options of the `tabular` trainer, which answers from a benchmark table (docs/tables.md).
+
+    `gap` to `correlation` are the parameters of `trainers.noise`; they play no part where the column has curves.
+    `seconds` and `spread` are of virtual time, and play no part where the table has seconds.
+    """
+
+    table: str = Field(min_length=1, description="path of the table; `~` and `$NAME` are expanded. Kept as its digest")
+    column: str = Field(min_length=1, description="column of the accuracies that are told as validation accuracies")
+    test_column: str | None = Field(default=None, description="column of the test accuracies, for retrained networks")
+    epochs: int | None = Field(default=None, ge=1, description="epochs the column stands for; curves have their own")
+    gap: float = Field(default=0.5, ge=0, le=1, description="share of the accuracy that is missing before epoch 1")
+    rate: float = Field(default=3.0, gt=0, description="how quickly it is made up for; 63 % after epochs / rate")
+    noise: float = Field(default=0.15, ge=0, le=1, description="standard deviation of the noise before epoch 1")
+    lasting: float = Field(default=0.5, ge=0, le=1, description="share of the noise that is the same for every seed")
+    correlation: float = Field(default=0.8, ge=0, le=1, description="of the rest, between one epoch and the next")
+    seconds: float = Field(default=60.0, gt=0, description="virtual seconds of an epoch of the smallest network")
+    spread: float = Field(default=2.0, ge=1, description="how many times as long the largest network takes")

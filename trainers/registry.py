@@ -12,7 +12,7 @@ from store.records.base import Config
 from store.records.candidates import Named
 from store.records.outcomes import Evaluated, Measured, Trained
 from trainers.errors import ImpossibleSetting, UnknownTrainer
-from trainers.options import CellOptions, ScriptedOptions
+from trainers.options import CellOptions, ScriptedOptions, TabularOptions
 
 if TYPE_CHECKING:
     from trainers.job import Job
@@ -49,6 +49,7 @@ class Entry(NamedTuple):
 TRAINERS: Mapping[str, Entry] = {
     "cell": Entry(CellOptions, "trainers.cell:CellTrainer"),
     "scripted": Entry(ScriptedOptions, "trainers.scripted:ScriptedTrainer"),
+    "tabular": Entry(TabularOptions, "trainers.tabular:TabularTrainer"),
 }
 
 

@@ -1,0 +1,110 @@
+"""The `tabular` trainer: answers from a benchmark table, at once. Free of torch.
+
+There are no weights. A training's checkpoint is a real manifest without blocks: it says which epoch of which candidate
+it is, so that epochs are counted, resumed and evaluated as for any other trainer; two kilobytes, written once.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import cast
+
+from store.records.candidates import Candidate, Named
+from store.records.outcomes import Evaluated, Measured, Trained
+from store.records.requests import Evaluate, Measure, Train
+from strategies.spaces import registry as spaces
+from trainers import table
+from trainers.benchmark import Benchmark
+from trainers.curve import loss
+from trainers.errors import CheckpointMismatch, ImpossibleSetting, TableMissing
+from trainers.job import Job
+from trainers.options import TabularOptions
+
+
+class TabularTrainer:
+    """Answers as the table says that its candidate's options name; proxy, recipe and data play no part."""
+
+    def train(self, job: Job) -> Trained:
+        """Looks a training up.
+
+        Raises:
+            TableError: if the table cannot be used, or lacks the architecture.
+            ImpossibleSetting: if the table does not go so far.
+            CheckpointMismatch: if the checkpoint to go on from is of another candidate, or past the epochs asked for.
+        """
+        request = cast(Train, job.request)
+        candidate, epochs = request.candidate, request.epochs
+        start = 0 if job.resume is None else _epoch(job, candidate, job.resume)
+        if job.resume is not None and start > epochs:
+            raise CheckpointMismatch(job.resume, f"epoch {epochs}", "it is past")
+        found = _benchmark(job, candidate).train(candidate, epochs)
+        for epoch in range(start + 1, epochs + 1):
+            job.strike(epoch)
+        checkpoint = job.checkpoints.save(
+            candidate=candidate.id, epoch=epochs, step=0, history=found.history, sums={}, position="{}", tensors={}
+        )
+        job.saved(checkpoint, epochs, 0, found.history[-1])
+        return found.model_copy(update={"checkpoint": checkpoint})
+
+    def evaluate(self, job: Job) -> Evaluated:
+        """Gives the table's accuracy after the checkpoint's epochs, or that of its test column; no image is looked at.
+
+        Raises:
+            ImpossibleSetting: if test accuracies are asked for and there is no column of them, or the candidate held
+                images out, and so may still be chosen by what it scores.
+        """
+        request = cast(Evaluate, job.request)
+        candidate = request.candidate
+        epoch = _epoch(job, candidate, request.checkpoint)
+        benchmark = _benchmark(job, candidate)
+        accuracy = benchmark.curve(candidate.architecture, candidate.seed)[epoch - 1]
+        if request.split == "test":
+            if candidate.data.validation_fraction > 0:
+                raise ImpossibleSetting("split", "test", "validation: the test split is for retrained networks")
+            accuracy = benchmark.test(candidate.architecture)
+        return Evaluated(accuracy=accuracy, loss=loss(accuracy), images=0)
+
+    def measure(self, job: Job) -> Measured:
+        """Gives what the table, or the formula of its space, says; raises `ImpossibleSetting` for a latency."""
+        request = cast(Measure, job.request)
+        if request.device is not None:
+            raise ImpossibleSetting("measure.device", request.device, "nothing: a table has no latencies")
+        size = _benchmark(job, request.candidate).size(request.candidate.architecture)
+        return Measured(parameters=size.parameters, multiply_adds=size.multiply_adds)
+
+
+def benchmark(trainer: Named, space: Named, path: str) -> Benchmark:
+    """Returns what a trainer's options name for a space; it stays in memory for the next candidate.
+
+    Args:
+        trainer: the checked trainer, with the table's digest for its path.
+        space: whose architectures are looked up.
+        path: where the table lies.
+
+    Raises:
+        TableError: if the table cannot be used.
+        ImpossibleSetting: if the options do not fit it.
+    """
+    return _cached(trainer.model_dump_json(), space.model_dump_json(), path)
+
+
+@lru_cache(maxsize=8)
+def _cached(trainer: str, space: str, path: str) -> Benchmark:
+    options = TabularOptions.model_validate(Named.model_validate_json(trainer).options)
+    made = spaces.create(Named.model_validate_json(space))
+    return Benchmark(table.load(path, options.table), options, made)
+
+
+def _benchmark(job: Job, candidate: Candidate) -> Benchmark:
+    digest = cast(TabularOptions, job.options).table
+    if digest not in job.settings.tables:
+        raise TableMissing(f"{digest:.16}", "nobody has said where it lies on this machine")
+    return benchmark(candidate.trainer, candidate.space, job.settings.tables[digest])
+
+
+def _epoch(job: Job, candidate: Candidate, checkpoint: str) -> int:
+    """Returns the epoch of a checkpoint of this candidate."""
+    manifest = job.checkpoints.manifest(checkpoint)
+    if manifest.candidate != candidate.id:
+        raise CheckpointMismatch(checkpoint, f"candidate {manifest.candidate}", "it is of")
+    return manifest.epoch
