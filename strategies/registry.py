@@ -11,6 +11,8 @@ from strategies.econas.options import EcoNASOptions
 from strategies.econas.search import EcoNAS
 from strategies.errors import InvalidArchitecture, InvalidOptions, OptionProblem
 from strategies.options import StrategyOptions, read, unknown_name
+from strategies.proxy_study.options import ProxyStudyOptions
+from strategies.proxy_study.search import ProxyStudy
 from strategies.random_search import RandomSearch, RandomSearchOptions
 from strategies.retrain import Retrain, RetrainOptions
 from strategies.run import Strategy
@@ -39,6 +41,7 @@ def _retrain(options: RetrainOptions, spec: SearchSpec) -> Strategy:
 
 _STRATEGIES: dict[str, Registered] = {
     "econas": Registered(EcoNASOptions, lambda options, spec: EcoNAS(options)),
+    "proxy-study": Registered(ProxyStudyOptions, ProxyStudy.of),
     "random": Registered(RandomSearchOptions, lambda options, spec: RandomSearch(options)),
     "retrain": Registered(RetrainOptions, _retrain),
 }

@@ -160,6 +160,7 @@ class _Training:
             checkpoint=self._saved[2],
             parameters=parameters,
             multiply_adds=multiply_adds,
+            images=self._data.steps * self._data.batch_size,
         )
 
     def _end_epoch(self) -> None:

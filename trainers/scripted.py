@@ -23,6 +23,7 @@ from trainers.options import ScriptedOptions
 
 SLICE_SECONDS = 0.02
 EVALUATED_IMAGES = 1000
+TRAINING_IMAGES = 10_000
 _TENSOR = "weight"
 
 Weights = npt.NDArray[np.float32]
@@ -55,6 +56,7 @@ class ScriptedTrainer:
             checkpoint=play.checkpoint or digest(f"{request.candidate.id} at {request.epochs}"),
             parameters=parameters,
             multiply_adds=multiply_adds,
+            images=round(TRAINING_IMAGES * request.candidate.proxy.sample_ratio),
         )
 
     def evaluate(self, job: Job) -> Evaluated:

@@ -46,6 +46,7 @@ class Trained(Record):
     checkpoint: str = Field(description="digest of the final manifest")
     parameters: int
     multiply_adds: int
+    images: int | None = Field(default=None, description="training images of one epoch, where the trainer says")
 
 
 class Evaluated(Record):

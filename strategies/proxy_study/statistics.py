@@ -57,10 +57,9 @@ def pearson(x: npt.ArrayLike, y: npt.ArrayLike) -> float | None:
     if table.shape[1] < 2 or np.any(np.ptp(table, axis=1) == 0):
         return None
     centred = table - table.mean(axis=1, keepdims=True)
-    norms = np.sqrt((centred**2).sum(axis=1))
-    if np.any(norms == 0):
-        return None
-    return float(np.clip((centred[0] / norms[0]) @ (centred[1] / norms[1]), -1.0, 1.0))
+    products = centred @ centred.T
+    scale = math.sqrt(products[0, 0] * products[1, 1])
+    return float(np.clip(products[0, 1] / scale, -1.0, 1.0)) if scale > 0 else None
 
 
 def spearman(pair: Pair) -> float | None:
@@ -114,7 +113,7 @@ class Sizes(NamedTuple):
 
     @classmethod
     def of(cls, networks: int) -> Sizes:
-        """The paper's 10 among 15 and 20; with fewer than its 50 networks the same shares, rounded: 5 among 7, 10 of 24."""
+        """The paper's 10 among 15 and 20; of fewer than its 50 networks the same shares: 5 among 7 and 10 of 24."""
         share = min(1.0, networks / ZOO)
         among = sorted({max(1, round(size * share)) for size in AMONG})
         return cls(max(1, round(GOOD * share)), tuple(among))
@@ -139,14 +138,22 @@ def bins(rhos: Iterable[float], width: float = BIN) -> list[float]:
     return [round(min(math.floor(rho / width + _SLACK), last) * width, 9) for rho in rhos]
 
 
-def means_by_bin(rhos: Sequence[float], counts: Sequence[Mapping[str, int]]) -> list[tuple[float, int, dict[str, float]]]:
-    """Returns for each bin of rho, in ascending order: its lower edge, its settings, and their mean counts by name."""
+class Bin(NamedTuple):
+    """Settings with about the same rho: the bin's lower edge, how many they are, and their mean counts by name."""
+
+    lower: float
+    settings: int
+    means: dict[str, float]
+
+
+def means_by_bin(rhos: Sequence[float], counts: Sequence[Mapping[str, int]]) -> list[Bin]:
+    """Returns the bins that are not empty, by ascending rho, with the means of what was counted of their settings."""
     edges = bins(rhos)
-    found = []
-    for edge in sorted(set(edges)):
-        members = [count for at, count in zip(edges, counts, strict=True) if at == edge]
-        found.append((edge, len(members), {name: float(np.mean([m[name] for m in members])) for name in members[0]}))
-    return found
+    members = {edge: [c for at, c in zip(edges, counts, strict=True) if at == edge] for edge in sorted(set(edges))}
+    return [
+        Bin(edge, len(own), {name: float(np.mean([count[name] for count in own])) for name in own[0]})
+        for edge, own in members.items()
+    ]
 
 
 def resampled(pair: Pair, seed: Sequence[int], resamples: int = RESAMPLES) -> Floats:

@@ -1,0 +1,253 @@
+"""The settings of a proxy study: their names, what each trains, and which training serves several of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from store.records import reduction
+from store.records.candidates import Proxy, Recipe
+from store.records.spec import Reference, SearchSpec
+from strategies.errors import InvalidOptions, OptionProblem
+from strategies.proxy_study.options import COMPARISON, ExtraSetting, ProxyStudyOptions
+from strategies.run import Setting
+
+SHARED = "shared cosine"
+"""Label of a setting that was cut off a longer training, where others of the study have a cosine of their own."""
+AUXILIARY_RESOLUTION = 32
+"""The auxiliary head pools 8 x 8 pixels, so it needs r = 32 (facts A2)."""
+
+
+class Training(NamedTuple):
+    """One training of each network; settings that differ only in where it is cut off share it."""
+
+    setting: Setting
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A setting before anything is known of it.
+
+    Attributes:
+        name: unique in the study.
+        proxy: (c, r, s) and depth.
+        recipe: as it is trained, `schedule_epochs` filled in.
+        epochs: where its accuracy is read.
+        label: what sets it apart beside (c, r, s, e).
+        families: settings that have one in common may be compared along a factor; it says what they have in common.
+        key: where in the spec it stands, for errors.
+    """
+
+    name: str
+    proxy: Proxy
+    recipe: Recipe
+    epochs: int
+    label: str | None = None
+    families: frozenset[str] = frozenset()
+    key: str = ""
+
+    @property
+    def schedule_epochs(self) -> int:
+        """Length of its learning rate's schedule."""
+        return self.recipe.schedule_epochs or self.epochs
+
+    @property
+    def what(self) -> tuple[Proxy, Recipe, int]:
+        """All that decides its accuracies."""
+        return self.proxy, self.recipe, self.epochs
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A study's settings, the original one, and the trainings that serve them.
+
+    Attributes:
+        reference: the original setting.
+        settings: the reduced ones, in the order of the report.
+        trainings: the original setting's first, then the others, the cheapest first.
+        served: for the reference and then each setting, the index of its training.
+    """
+
+    reference: Planned
+    settings: tuple[Planned, ...]
+    trainings: tuple[Training, ...]
+    served: tuple[int, ...]
+
+    @property
+    def reference_name(self) -> str:
+        """The original setting's name, and what answers for it where that is not the trainer of the others."""
+        asked, own = (self.trainings[index].setting.trainer.name for index in (self.served[0], self.served[1]))
+        return self.reference.name if asked == own else f"{self.reference.name} ({asked})"
+
+    def served_by(self, index: int) -> str | None:
+        """Returns the name of the setting whose training also serves setting `index`; none if it is that setting."""
+        training = self.served[1 + index]
+        longest = self.trainings[training].epochs
+        for other, planned in zip(self.served, (self.reference, *self.settings), strict=True):
+            if other == training and planned.epochs == longest:
+                return planned.name if planned is not self.settings[index] else None
+        return None
+
+
+def grid(options: ProxyStudyOptions, spec: SearchSpec) -> Grid:
+    """Lays out the study that a spec asks for.
+
+    Raises:
+        InvalidOptions: naming everything that is missing, impossible, or there twice.
+    """
+    if spec.reference is None:
+        raise InvalidOptions([OptionProblem("reference", None, "is required: the original setting of the study")])
+    problems = [*_missing(options)]
+    reference = _reference(spec.reference)
+    settings = _without_overlap([*_product(options, spec), *_extras(options, spec, problems)], problems)
+    for planned in (reference, *settings):
+        problems += _impossible(planned, spec, reads_table=planned is reference and spec.reference.trainer is not None)
+    if problems:
+        raise InvalidOptions(list(dict.fromkeys(problems)))
+    return _served(reference, settings, spec)
+
+
+def named(proxy: Proxy, epochs: int) -> str:
+    """Returns a setting's name as EcoNAS writes it, `c4r4s0e60`; with values Table 1 lacks e.g. `c16r16s0.5e4`.
+
+    In the latter form s always has its point, `s1.0`, so that no name can be read both ways.
+    """
+    raw = f"c{proxy.channels}r{proxy.resolution or 'full'}s{float(proxy.sample_ratio)}"
+    return f"{reduction.name(proxy) or raw}e{epochs}"
+
+
+def _missing(options: ProxyStudyOptions) -> Iterator[OptionProblem]:
+    gridded = options.channels or options.resolutions or options.sample_ratios or options.cells
+    if not options.epochs and (gridded or not (options.extra or options.comparison)):
+        yield OptionProblem("strategy.epochs", None, "is required: a list of numbers of epochs, e.g. [30, 60]")
+
+
+def _reference(reference: Reference) -> Planned:
+    name = named(reference.proxy, reference.epochs)
+    recipe = _scheduled(reference.recipe, reference.epochs)
+    return Planned(name, reference.proxy, recipe, reference.epochs, key="reference")
+
+
+def _product(options: ProxyStudyOptions, spec: SearchSpec) -> Iterator[Planned]:
+    """Yields the grid, epochs the fastest to change; with both schedules each shared one after its own."""
+    proxy, both = spec.proxy, len(options.schedule) > 1
+    factors = (
+        options.channels or (proxy.channels,),
+        options.resolutions or (proxy.resolution,),
+        options.sample_ratios or (proxy.sample_ratio,),
+        options.cells or (proxy.cells,),
+    )
+    for (c, r, s, cells), epochs, schedule in product(product(*factors), options.epochs, options.schedule):
+        changed = {"channels": c, "resolution": r, "sample_ratio": s, "cells": cells}
+        recipe = _scheduled(spec.recipe, max(options.epochs) if schedule == "shared" else epochs)
+        planned = _planned(proxy.model_copy(update=changed), recipe, epochs, several_cells=len(options.cells) > 1)
+        apart = SHARED if both and schedule == "shared" else None
+        yield replace(planned, label=apart or planned.label, families=frozenset({schedule}), key="strategy")
+
+
+def _planned(proxy: Proxy, recipe: Recipe, epochs: int, *, several_cells: bool) -> Planned:
+    name = named(proxy, epochs)
+    if (recipe.schedule_epochs or epochs) != epochs:
+        name += f"of{recipe.schedule_epochs}"
+    return Planned(f"{name}cells{proxy.cells}" if several_cells else name, proxy, recipe, epochs)
+
+
+def _extras(options: ProxyStudyOptions, spec: SearchSpec, problems: list[OptionProblem]) -> Iterator[Planned]:
+    extras = [(extra, f"strategy.extra.{index}") for index, extra in enumerate(options.extra)]
+    extras += [(extra, "strategy.comparison") for extra in (COMPARISON if options.comparison else ())]
+    labels = [extra.label for extra, _ in extras]
+    for extra, key in extras:
+        if labels.count(extra.label) > 1:
+            problems.append(OptionProblem(f"{key}.label", extra.label, "expected another label for each"))
+        recipe = _changed(spec.recipe, extra, f"{key}.recipe", problems)
+        proxy = spec.proxy.model_copy(update=extra.proxy.model_dump(exclude_none=True))
+        name = f"{named(proxy, extra.epochs)}-{extra.label}"
+        yield Planned(name, proxy, _scheduled(recipe, extra.epochs), extra.epochs, extra.label, key=key)
+
+
+def _changed(recipe: Recipe, extra: ExtraSetting, key: str, problems: list[OptionProblem]) -> Recipe:
+    """Returns the spec's recipe with an extra setting's changes, or as it was after noting what is wrong with them."""
+    try:
+        return Recipe.model_validate(recipe.model_dump() | extra.recipe)
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            where = ".".join([key, *map(str, item["loc"])])
+            unknown = item["type"] == "extra_forbidden"
+            problems.append(OptionProblem(where, item["input"], "is no key of a recipe" if unknown else item["msg"]))
+        return recipe
+
+
+def _scheduled(recipe: Recipe, epochs: int) -> Recipe:
+    """Gives a recipe the length of its schedule, unless it has one or needs none.
+
+    An exponential rate falls by the epoch, however many there are; only the growth of path dropout has a length then.
+    """
+    if recipe.schedule_epochs is not None or (recipe.schedule == "exponential" and recipe.path_dropout is None):
+        return recipe
+    return recipe.model_copy(update={"schedule_epochs": epochs})
+
+
+def _without_overlap(settings: Sequence[Planned], problems: list[OptionProblem]) -> tuple[Planned, ...]:
+    """Returns every setting once; the longest of a shared cosine is also one with a cosine of its own.
+
+    Anything else that is there twice is a problem.
+    """
+    kept: dict[Any, Planned] = {}
+    for planned in settings:
+        earlier = kept.setdefault(_identity(planned), planned)
+        if earlier is planned:
+            continue
+        if earlier.families and planned.families:
+            kept[_identity(planned)] = replace(earlier, families=earlier.families | planned.families)
+        else:
+            problems.append(OptionProblem(planned.key, planned.name, f"is the same setting as {earlier.name}"))
+    return tuple(kept.values())
+
+
+def _identity(planned: Planned) -> str:
+    proxy, recipe, epochs = planned.what
+    return f"{proxy.model_dump_json()} {recipe.model_dump_json()} {epochs}"
+
+
+def _impossible(planned: Planned, spec: SearchSpec, *, reads_table: bool) -> Iterator[OptionProblem]:
+    """Yields why no network can be trained so; what hangs on the images is for the trainer to say."""
+    proxy, pixels = planned.proxy, planned.proxy.resolution
+    key = f"{planned.key}.resolutions" if planned.key == "strategy" else f"{planned.key}.proxy.resolution"
+    if pixels is None or reads_table:
+        return
+    if pixels % 4:
+        yield OptionProblem(key, pixels, "expected a multiple of 4: two reductions halve the image")
+    if spec.trainer.name == "cell" and spec.trainer.options.get("auxiliary") and pixels < AUXILIARY_RESOLUTION:
+        why = f"expected {AUXILIARY_RESOLUTION} pixels or more for trainer.auxiliary, whose head does not fit"
+        yield OptionProblem(key, proxy.resolution, why)
+
+
+def _served(reference: Planned, settings: tuple[Planned, ...], spec: SearchSpec) -> Grid:
+    """Finds what must be trained, once each, and for how long."""
+    assert spec.reference is not None
+    told = [_setting(reference, spec.reference.trainer or spec.trainer)]
+    told += [_setting(planned, spec.trainer) for planned in settings]
+    longest: dict[str, Training] = {}
+    for setting, planned in zip(told, (reference, *settings), strict=True):
+        before = longest.get(setting.digest, Training(setting, 0))
+        longest[setting.digest] = Training(setting, max(before.epochs, planned.epochs))
+    first = told[0].digest
+    order = sorted(longest, key=lambda one: (one != first, _cost(longest[one])))
+    served = tuple(order.index(setting.digest) for setting in told)
+    return Grid(reference, settings, tuple(longest[one] for one in order), served)
+
+
+def _setting(planned: Planned, trainer: Any) -> Setting:
+    return Setting(trainer, planned.proxy, planned.recipe)
+
+
+def _cost(training: Training) -> float:
+    """A guess of what a training costs, to put them in order; the acceleration that is told is measured."""
+    proxy = training.setting.proxy
+    pixels = proxy.resolution or reduction.RESOLUTIONS[0]
+    return float(proxy.channels * pixels) ** 2 * proxy.sample_ratio * proxy.cells * training.epochs
