@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 import strategies.registry
 import strategies.spaces.registry
-import trainers.registry
+from orchestrator import tables
 from orchestrator.errors import Problem, SpecError, TotalLowered
 from store.records.candidates import Data, DataSpec, Named
 from store.records.spec import SearchSpec
@@ -20,7 +20,7 @@ from strategies.errors import InvalidOptions, StrategyError
 from strategies.run import Strategy
 from strategies.spaces.base import Space
 from trainers.errors import TrainerError
-from trainers.fingerprint import expand, identity
+from trainers.fingerprint import expand
 
 Made = TypeVar("Made")
 
@@ -70,16 +70,23 @@ def plan(raw: dict[str, Any], file: str) -> Plan:
     problems = list(_unstorable(raw))
     if _TOO_DEEP in problems:
         raise SpecError(file, problems)
+    raw, known = tables.with_data(raw), tables.Tables()
     spec = _caught(problems, "", lambda: SearchSpec.model_validate(raw))
     options = _if_named(raw, "strategy", problems, strategies.registry.options)
     space = _if_named(raw, "space", problems, strategies.spaces.registry.create)
-    trainer = _if_named({"trainer": {"name": "cell"}} | raw, "trainer", problems, _trainer)
+    trainer = _if_named(
+        {"trainer": {"name": "cell"}} | raw, "trainer", problems, lambda named: known.trainer(named, space)
+    )
+    reference = _reference(raw, problems, lambda named: known.trainer(named, space))
     data = _data(raw, problems)
     if problems or spec is None or options is None or space is None or trainer is None or data is None:
         raise SpecError(file, problems)
     # Defaults are written out, so that leaving an option out and giving its default are the same.
     strategy = Named(name=spec.strategy.name, options=options.model_dump(mode="json", exclude_none=True))
     filled = spec.model_copy(update={"space": space.spec, "trainer": trainer, "strategy": strategy})
+    if filled.reference is not None and reference is not None:
+        compared = filled.reference.model_copy(update={"trainer": reference})
+        filled = filled.model_copy(update={"reference": compared})
     _caught(problems, "strategy", lambda: strategies.registry.create(filled))
     if problems:
         raise SpecError(file, problems)
@@ -90,7 +97,7 @@ def plan(raw: dict[str, Any], file: str) -> Plan:
         space=space,
         data=data,
         data_path=path,
-        tables={},
+        tables=known.paths,
         totals=type(options).totals,
         make_strategy=lambda: strategies.registry.create(filled),
     )
@@ -113,9 +120,15 @@ def _total(spec: SearchSpec, key: str) -> int:
     return int(value)
 
 
-def _trainer(named: Named) -> Named:
-    options = trainers.registry.entry(named.name).options.model_validate(named.options)
-    return Named(name=named.name, options=options.model_dump(mode="json"))
+def _reference(raw: dict[str, Any], problems: list[Problem], make: Callable[[Named], Named]) -> Named | None:
+    """Makes the reference's trainer, if it has one of its own."""
+    reference = raw.get("reference")
+    if not isinstance(reference, dict) or "trainer" not in reference:
+        return None
+    found: list[Problem] = []
+    made = _if_named(reference, "trainer", found, make)
+    problems += [problem._replace(key=f"reference.{problem.key}") for problem in found]
+    return made
 
 
 def _data(raw: dict[str, Any], problems: list[Problem]) -> Data | None:
@@ -124,7 +137,7 @@ def _data(raw: dict[str, Any], problems: list[Problem]) -> Data | None:
         spec = DataSpec.model_validate(raw["data"])
     except (KeyError, ValidationError):
         return None  # `SearchSpec` has said so already
-    return _caught(problems, "data", lambda: identity(spec))
+    return _caught(problems, "data", lambda: tables.data(spec, raw))
 
 
 _TOO_DEEP = Problem("file", None, f"is nested more than {DEEPEST} deep")

@@ -62,7 +62,7 @@ class Table:
             raise TableMalformed(
                 self.path, name, f"it has values from {lowest:g} to {highest:g}", "0 to 100 %, or 0 to 1"
             )
-        return values / 100 if highest > 1 else values
+        return np.round(values / 100, 12) if highest > 1 else values
 
     def positive(self, name: str) -> Numbers | None:
         """Returns one of the columns `seconds`, `parameters` and `multiply_adds`, (rows,), or None if it is not there.
@@ -88,7 +88,7 @@ class Table:
         if not (finite := np.isfinite(column)).all():
             row = int(np.argwhere(~finite)[0][0])
             raise TableMalformed(self.path, name, f"row {row}, {self.keys[row]}, is {column[row]}", "finite numbers")
-        return column.astype(np.float64)
+        return _exact(column)
 
 
 def fingerprint(path: Path) -> str:
@@ -191,3 +191,9 @@ def _check_different(path: Path, name: str, keys: Sequence[Key]) -> None:
             found = f"rows {seen[key]} and {row} are both {key}"
             raise TableMalformed(str(path), name, found, "each architecture once")
         seen[key] = row
+
+
+def _exact(column: Array) -> Numbers:
+    """Returns numbers with the digits that they were written with: 82.188 is not 82.18800354 because it was a float32."""
+    short = column.dtype.kind == "f" and column.dtype.itemsize < 8
+    return column.astype(np.str_).astype(np.float64) if short else column.astype(np.float64)
