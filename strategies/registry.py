@@ -17,7 +17,7 @@ from strategies.random_search import RandomSearch, RandomSearchOptions
 from strategies.retrain import Retrain, RetrainOptions
 from strategies.run import Strategy
 from strategies.spaces import registry as spaces
-from strategies.spaces.base import MutableSpace
+from strategies.spaces.base import MutableSpace, WeighedSpace
 
 
 class Registered(NamedTuple):
@@ -111,6 +111,9 @@ def _unmet(chosen: StrategyOptions, spec: SearchSpec) -> Iterator[OptionProblem]
     name, recipe = spec.strategy.name, spec.recipe
     if chosen.mutates and not isinstance(spaces.create(spec.space), MutableSpace):
         yield OptionProblem("space.name", spec.space.name, f"expected a space that can be mutated for {name}")
+    if getattr(chosen, "longest_first", None) and not isinstance(spaces.create(spec.space), WeighedSpace):
+        why = "expected false: the space does not say how much work its networks are"
+        yield OptionProblem("strategy.longest_first", True, why)
     written = "schedule" in recipe.model_fields_set and recipe.schedule_epochs is None
     if chosen.schedules and written and recipe.schedule != getattr(chosen, "schedule", None):
         why = f"{name} sets the schedule: set strategy.schedule instead, or recipe.schedule_epochs too"

@@ -16,6 +16,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from strategies.econas.parents import shares
 from strategies.options import StrategyOptions
 
+IN_FLIGHT = 8
+"""Trainings under way without barrier, unless the spec says otherwise: twice what keeps four devices busy."""
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "default": {},
@@ -56,6 +58,22 @@ class EcoNASOptions(StrategyOptions):
         description="one batch a cycle: promotions as the rungs stood at its start, together with the children, so "
         "that a network moves one rung a cycle (released code). Otherwise Algorithm 1's order: children, then "
         "promotions to 2E, then to 3E, so that a child can rise two rungs in one cycle",
+    )
+    barrier: bool | None = Field(
+        default=None,
+        description="true, or absent: a cycle begins when all of the one before has ended (Algorithm 1). false: "
+        "promotions and children are asked for as others end, with the same numbers of each",
+    )
+    in_flight: int | None = Field(
+        default=None,
+        ge=1,
+        description="without barrier: trainings under way at once; 8 if absent. More than there are devices, so that "
+        "none waits for the search; the more, the older is what the search knows when it decides",
+    )
+    longest_first: bool | None = Field(
+        default=None,
+        description="with barrier: ask for the trainings of a batch in the order of the work that they are expected to "
+        "be, the most first, so that its last ones are short. Which networks are born does not change",
     )
     limit_half: bool = Field(
         default=False, description="promote no more than half of a rung (A5.1: 'no more than half of the networks')"
@@ -120,12 +138,36 @@ class EcoNASOptions(StrategyOptions):
             raise ValueError(f"expected three numbers, none negative, that add up to children ({children})")
         return value
 
+    @field_validator("barrier")
+    @classmethod
+    def _a_barrier_is_the_default(cls, value: bool | None) -> bool | None:
+        """What was called a search before there was this option has the same id as one that spells it out."""
+        return None if value else value
+
+    @field_validator("longest_first")
+    @classmethod
+    def _any_order_is_the_default(cls, value: bool | None) -> bool | None:
+        return value or None
+
+    @model_validator(mode="after")
+    def _agree_on_the_barrier(self) -> EcoNASOptions:
+        if self.in_flight is not None and self.synchronous:
+            raise ValueError("expected in_flight only together with barrier = false")
+        if self.longest_first and not self.synchronous:
+            raise ValueError("expected longest_first only with a barrier: without, there is no batch to put in order")
+        return self
+
     @field_validator("rung_weights")
     @classmethod
     def _weights_are_positive(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
         if not all(0 < weight < float("inf") for weight in value):
             raise ValueError("expected three positive numbers")
         return value
+
+    @property
+    def synchronous(self) -> bool:
+        """Whether a cycle begins when all of the one before has ended."""
+        return self.barrier is not False
 
     @property
     def parent_shares(self) -> tuple[int, int, int]:

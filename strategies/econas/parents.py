@@ -38,6 +38,24 @@ def choose(rungs: Sequence[Ranking], options: EcoNASOptions, rng: np.random.Gene
     return [softmax(rung, options.temperature, rng) for rung in chosen]
 
 
+def one(rungs: Sequence[Ranking], options: EcoNASOptions, rng: np.random.Generator) -> Individual:
+    """Returns the parent of a single child.
+
+    Args:
+        rungs: P_E, P_2E and P_3E, each best first, not all of them empty. `tournament` takes the first that has
+            networks: there the children have their rungs already (`split`), and the others are passed empty.
+        options: the way to choose.
+        rng: source of randomness.
+    """
+    filled = [rung for rung in range(len(rungs)) if rungs[rung]]
+    if options.parents == "tournament":
+        return tournament(rungs[filled[0]], rng)
+    chosen = rungs[filled[rng.choice(len(filled), p=_normalised([options.rung_weights[rung] for rung in filled]))]]
+    if options.parents == "rank_two_stage":
+        return linear_ranking(chosen, rng)
+    return softmax(chosen, options.temperature, rng)
+
+
 def tournament(rung: Ranking, rng: np.random.Generator) -> Individual:
     """Returns the best of S draws with replacement, S = n // 4 + 1 for n networks (released code)."""
     size = len(rung) // 4 + 1

@@ -53,6 +53,14 @@ class Population:
             self.rungs[rung].append(index)
             self._trained_in[index] = cycle
 
+    def enter(self, index: int, cycle: int) -> None:
+        """Takes note that a network is trained in this cycle, though it has not ended."""
+        self._trained_in[index] = cycle
+
+    def trained_in(self, index: int) -> int:
+        """Returns the cycle in which a network was last trained."""
+        return self._trained_in[index]
+
     def ranked(self, rung: int) -> list[Individual]:
         """Returns a rung's networks, best first; the older one wins a tie."""
         return ranked(self.history[index] for index in self.rungs[rung])

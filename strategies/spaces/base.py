@@ -45,6 +45,19 @@ class Space(Protocol):
 
 
 @runtime_checkable
+class WeighedSpace(Space, Protocol):
+    """A space that knows how much work its networks are without building them."""
+
+    def work(self, architecture: Architecture) -> float:
+        """Returns the time that a step of training takes, relative to other architectures of the space.
+
+        Raises:
+            InvalidArchitecture: if the genes are not of this space.
+        """
+        ...
+
+
+@runtime_checkable
 class MutableSpace(Space, Protocol):
     """A space whose architectures can be changed by one small step."""
 
