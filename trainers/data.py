@@ -24,7 +24,7 @@ from trainers.pixels import Resident, Shelf, Streamed
 from trainers.readers import Labels
 
 _EVALUATION_BATCH = 500
-_CENTRE = 0.875
+CENTRE = 0.875
 """Side of the part of an image that is scored where training cuts out boxes: 224 of 256 pixels, as for ImageNet."""
 
 
@@ -187,6 +187,6 @@ class DeviceData:
     def _unmoved(self, count: int) -> Tensor:
         if not self.boxed:
             return torch.full((count,), self.padding, device=self.device)
-        side = max(1, round(_CENTRE * self.native))
+        side = max(1, round(CENTRE * self.native))
         box = torch.tensor([(self.native - side) // 2, side], dtype=torch.float32, device=self.device)
         return box.expand(count, 2)
