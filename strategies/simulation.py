@@ -123,23 +123,27 @@ class Simulation(Life):
     def _train(self, candidate: Candidate, epochs: int) -> AnyOutcome:
         if self._fails(candidate, epochs):
             return Failure(reason="diverged", retryable=False, message="simulated")
-        accuracy, size = self._score(candidate, epochs), 1000 + int(candidate.id[:4], 16)
-        metrics = EpochMetrics(
-            epoch=epochs,
-            train_loss=1 - accuracy,
-            train_accuracy=accuracy,
-            validation_loss=1 - accuracy,
-            validation_accuracy=accuracy,
-        )
+        scores = [self._score(candidate, epoch) for epoch in range(1, epochs + 1)]
+        size = 1000 + int(candidate.id[:4], 16)
         return Trained(
             candidate=candidate.id,
             epochs=epochs,
-            accuracy=accuracy,
-            history=(metrics,),
+            accuracy=scores[-1],
+            history=tuple(_metrics(epoch, score) for epoch, score in enumerate(scores, 1)),
             checkpoint=digest([candidate.id, epochs]),
             parameters=size,
             multiply_adds=10 * size,
         )
+
+
+def _metrics(epoch: int, accuracy: float) -> EpochMetrics:
+    return EpochMetrics(
+        epoch=epoch,
+        train_loss=1 - accuracy,
+        train_accuracy=accuracy,
+        validation_loss=1 - accuracy,
+        validation_accuracy=accuracy,
+    )
 
 
 def by_digest(candidate: Candidate, epochs: int) -> float:

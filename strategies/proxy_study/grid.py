@@ -81,8 +81,11 @@ class Grid:
     @property
     def reference_name(self) -> str:
         """The original setting's name, and what answers for it where that is not the trainer of the others."""
-        asked, own = (self.trainings[index].setting.trainer.name for index in (self.served[0], self.served[1]))
-        return self.reference.name if asked == own else f"{self.reference.name} ({asked})"
+        asked, own = (self.trainings[index].setting.trainer for index in (self.served[0], self.served[1]))
+        if asked.name == own.name:
+            return self.reference.name
+        column = asked.options.get("column")
+        return f"{self.reference.name} ({asked.name}{f': {column}' if column else ''})"
 
     def served_by(self, index: int) -> str | None:
         """Returns the name of the setting whose training also serves setting `index`; none if it is that setting."""

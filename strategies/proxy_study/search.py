@@ -88,6 +88,7 @@ class Course:
         self._measured = None
         if reference.trainer != self.run.spec.trainer:
             self._measured = Setting(self.run.spec.trainer, reference.proxy, reference.recipe)
+        self._best = self._best_so_far()
 
     def state(self) -> dict[str, Any]:
         """Returns what a restart goes on from."""
@@ -126,6 +127,7 @@ class Course:
                 macs = measured.multiply_adds if isinstance(measured, Measured) else None
                 row[0] = row[0]._replace(multiply_adds=macs)
             self._learn(architecture, row, outcomes[served[0]])
+        self._best = self._best_so_far()
         self._progress(0)
 
     def result(self) -> Result:
@@ -183,15 +185,14 @@ class Course:
         """Tells the epochs done of all, and the best setting of the networks so far."""
         epochs = [training.epochs for training in self.grid.trainings]
         done = len(self.history) * sum(epochs) + sum(epochs[:ended])
-        best = self._best_so_far()
-        label = f"network {len(self.history)} of {self.options.networks}" + (f", best so far {best}" if best else "")
+        label = f"network {len(self.history)} of {self.options.networks}{self._best}"
         self.run.progress(done, self.options.networks * sum(epochs), label)
 
-    def _best_so_far(self) -> str | None:
+    def _best_so_far(self) -> str:
         known = [
             (rho, one.name) for index, one in enumerate(self.grid.settings) if (rho := self._rho(index)) is not None
         ]
-        return "{1} (rho {0:.2f})".format(*max(known)) if known else None
+        return ", best so far {1} (rho {0:.2f})".format(*max(known)) if known else ""
 
     def _rho(self, setting: int, networks: int | None = None) -> float | None:
         reference, own = ([one.accuracy for one in self.readings.column(at)[:networks]] for at in (-1, setting))

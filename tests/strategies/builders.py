@@ -28,6 +28,23 @@ def small_econas(**options: Any) -> SearchSpec:
     return spec(**(small | options))
 
 
+def study_spec(
+    *,
+    seed: int = 1,
+    space: dict[str, Any] | None = None,
+    workers: int = 2,
+    reference: dict[str, Any] | None = None,
+    recipe: dict[str, Any] | None = None,
+    **options: Any,
+) -> SearchSpec:
+    """A small proxy study: by default two numbers of channels and of epochs, against 36 channels and 6 epochs."""
+    small = {"networks": 6, "channels": [16, 8], "epochs": [1, 2], "bootstrap": 100}
+    made = spec("proxy-study", seed=seed, space=space, **(small | options)).model_dump()
+    made |= {"reference": reference or {"proxy": {"channels": 36, "resolution": 8}, "epochs": 6}}
+    made |= {"proxy": {"resolution": 8}, "recipe": recipe or {}, "resources": {"workers": workers}}
+    return SearchSpec.model_validate(made)
+
+
 def separable_share(candidate: Candidate, epochs: int) -> float:
     """The share of 3x3 separable convolutions among the operations, and a little for every epoch."""
     genotype = spaces.create(candidate.space).describe(candidate.architecture)

@@ -10,7 +10,7 @@ from strategies import registry
 from strategies.run import Strategy
 from strategies.testing import StrategyConformance
 from tests.strategies import test_retrain
-from tests.strategies.builders import separable_share, small_econas, spec
+from tests.strategies.builders import separable_share, small_econas, spec, study_spec
 
 
 class Registered(StrategyConformance):
@@ -63,3 +63,29 @@ class TestEcoNASWhereDuplicatesAreCommon(EcoNAS):
     def spec(self) -> SearchSpec:
         tiny = {"name": "cell", "nodes": 1, "operations": ["none", "sep_conv_3x3"]}
         return small_econas(space=tiny)
+
+
+class TestProxyStudy(Registered):
+    totals: ClassVar[dict[str, int]] = {"networks": 9}
+    sample = 8
+
+    def spec(self) -> SearchSpec:
+        return study_spec(networks=6)
+
+
+class TestProxyStudyWithATableAndBothSchedules(Registered):
+    totals: ClassVar[dict[str, int]] = {"networks": 7}
+    sample = 5
+
+    def spec(self) -> SearchSpec:
+        table = {"trainer": {"name": "tabular", "table": "t"}, "epochs": 12}
+        return study_spec(reference=table, networks=5, schedule=["own", "shared"], workers=1)
+
+
+class TestProxyStudyOfNetworksThatAreGivenAndDuplicatesThatAreDrawnAgain(Registered):
+    totals: ClassVar[dict[str, int]] = {"networks": 25}
+    sample = 4
+
+    def spec(self) -> SearchSpec:
+        tiny = {"name": "cell", "nodes": 1, "operations": ["none", "sep_conv_3x3"]}
+        return study_spec(networks=5, space=tiny, channels=[8], genes=[[0, 1, 1, 1, 0, 0, 1, 0]])
