@@ -17,6 +17,10 @@ TrainerError
 │   ├── UnknownTrainer
 │   ├── UnknownRecipe
 │   └── UnknownComputation
+├── ExportError
+│   ├── ExportUnavailable
+│   ├── ExportRefused
+│   └── ExportDiffers
 ├── Diverged
 ├── ChannelClosed
 └── HandshakeRefused
@@ -161,6 +165,41 @@ class UnknownComputation(BadRequest):
     def __init__(self, function: str, why: str) -> None:
         self.function = function
         super().__init__(f"compute.function is {function!r:.120}: {why}")
+
+
+class ExportError(TrainerError):
+    """Base of what can be wrong with taking a network out of the store."""
+
+    exit_code = 2
+
+
+class ExportUnavailable(ExportError):
+    """Raised when a format's package is not installed."""
+
+    def __init__(self, name: str, package: str) -> None:
+        self.name, self.package = name, package
+        super().__init__(f"the format {name} needs the package {package}: pip install 'coldframe[export]'")
+
+
+class ExportRefused(ExportError):
+    """Raised when the folder to write into is in use."""
+
+    def __init__(self, folder: object, why: str) -> None:
+        self.folder = folder
+        super().__init__(f"{folder} {why}")
+
+
+class ExportDiffers(ExportError):
+    """Raised when what was written does not compute what the trained network does. This is a defect of coldframe."""
+
+    exit_code = 70
+
+    def __init__(self, name: str, difference: float, limit: float) -> None:
+        self.name, self.difference, self.limit = name, difference, limit
+        super().__init__(
+            f"the {name} file gives other logits than the network in the store: they differ by up to {difference:.3g}, "
+            f"more than {limit:.3g}; nothing was written"
+        )
 
 
 class Diverged(TrainerError):
