@@ -35,8 +35,8 @@ from store.records.outcomes import EpochMetrics
 from strategies.spaces.published import PUBLISHED
 from trainers.networks.network import build
 from trainers.networks.shape import Shape
+from trainers.sgd import SGD
 from trainers.state import tensors_of
-from trainers.step import SGD
 
 State = dict[str, dict[str, dict[str, np.ndarray[Any, np.dtype[Any]]]]]
 Flat = dict[str, torch.Tensor]

@@ -178,6 +178,7 @@ class Foreground:
             data_path=self._plan.data_path,
             cache=str(self._store.folder / "cache"),
             tables=self._plan.tables,
+            cuda_graphs=spec.resources.cuda_graphs,
             checkpoint_seconds=spec.resources.checkpoint_seconds,
             faults=spec.faults,
         )

@@ -18,13 +18,16 @@ from torch import Tensor
 from store.records.outcomes import EpochMetrics, Evaluated, Measured, Trained, best_accuracy
 from store.records.requests import Evaluate, Measure, Train
 from trainers import datasets, latency, state
-from trainers.data import DeviceData, Epoch
+from trainers.capture import WINDOW, Captured, CudaGraphs
+from trainers.data import DeviceData
 from trainers.errors import CheckpointMismatch, Diverged, ImpossibleSetting
 from trainers.job import Job, Stopping
 from trainers.plan import Plan
-from trainers.step import SGD, Sums, evaluate, learning_rate, train_step
+from trainers.sgd import SGD
+from trainers.step import Sums, evaluate
+from trainers.stepper import Eager, Stepper
 
-_CHECK_STEPS = {"cpu": 1, "cuda": 64}
+_CHECK_STEPS = {"cpu": 1, "cuda": WINDOW}
 """Steps between looks at the loss; on a GPU each look waits. Never by the clock: no outcome may depend on that."""
 
 
@@ -46,12 +49,16 @@ class CellTrainer:
         request = cast(Train, job.request)
         job.alive(0, 0, 0, note="loading the data set")
         plan = Plan.of(job, request.candidate)
+        plan.check_recipe()
         training = _Training(job, plan, self._device_data(job, plan))
-        if job.resume is not None:
-            training.restore(job.resume)
-        while training.epoch < request.epochs:
-            training.run_epoch()
-        return training.outcome()
+        try:
+            if job.resume is not None:
+                training.restore(job.resume)
+            while training.epoch < request.epochs:
+                training.run_epoch()
+            return training.outcome()
+        finally:
+            training.close()
 
     def evaluate(self, job: Job) -> Evaluated:
         """Scores the candidate of an `Evaluate` request with the weights of its checkpoint, without augmentation.
@@ -68,7 +75,7 @@ class CellTrainer:
         state.restore(request.checkpoint, job.checkpoints.load(request.checkpoint).tensors, network)
         batches = data.validation() if request.split == "validation" else data.training()
         alive = partial(job.alive, 0, 0, 0, note=f"scoring {request.split} images")
-        sums = evaluate(network, _heard(batches, alive), plan.device)
+        sums = evaluate(network, _heard(batches, alive), plan.device, plan.recipe)
         loss, accuracy = sums.means()
         return Evaluated(accuracy=accuracy, loss=loss, images=sums.images)
 
@@ -102,7 +109,10 @@ class CellTrainer:
 
 
 class _Training:
-    """A training under way: network, momentum, running sums, and the position (epochs done, steps of the next)."""
+    """A training under way: network, momentum, running sums, and the position (epochs done, steps of the next).
+
+    A step is one of the optimiser: where gradients are accumulated it takes several batches, and is left only whole.
+    """
 
     def __init__(self, job: Job, plan: Plan, data: DeviceData) -> None:
         self.epoch = self.step = 0
@@ -110,7 +120,7 @@ class _Training:
         self._recipe = plan.candidate.recipe
         self._network = plan.network()
         self._optimizer = SGD(self._network, self._recipe)
-        self._sums = Sums.zero(plan.device)
+        self._stepper = _stepper(job, Eager(self._network, self._optimizer, data, self._recipe, plan.candidate.seed))
         self._history: list[EpochMetrics] = []
         self._saved = (0, 0, "")
         self._started, self._images_done = time.monotonic(), 0
@@ -129,25 +139,24 @@ class _Training:
         self.epoch, self.step = manifest.epoch, manifest.step
         self._history = list(manifest.history)
         if manifest.sums:
-            self._sums = Sums.of(manifest.sums, self._plan.device)
+            self._sums.set(manifest.sums)
         self._saved = (self.epoch, self.step, digest)
 
     def run_epoch(self) -> None:
         """Goes from where it is to the epoch's end, validates, and saves."""
-        rate = learning_rate(self._recipe, self.epoch + 1)
-        draws = Epoch(self._data, self._plan.candidate.seed, self.epoch + 1)
-        self._network.train()
-        while self.step < self._data.steps:
+        self._stepper.begin(self.epoch + 1)
+        while self.step < self._stepper.steps:
             self._hear()
-            train_step(
-                self._network, self._optimizer, *draws.batch(self.step), rate, self._recipe.gradient_clip, self._sums
-            )
+            self._images_done += self._stepper.step(self.step, self._tell)
             self.step += 1
-            self._images_done += self._data.batch_size
             self._check()
-            if self._job.checkpoint_due and self.step < self._data.steps and self._sums.finite:
+            if self._job.checkpoint_due and self.step < self._stepper.steps and self._sums.finite:
                 self._save()
         self._end_epoch()
+
+    def close(self) -> None:
+        """Gives back what the steps held on the device."""
+        self._stepper.close()
 
     def outcome(self) -> Trained:
         """The answer: the best validation accuracy of all epochs (facts B0), and the last checkpoint."""
@@ -164,12 +173,13 @@ class _Training:
         )
 
     def _end_epoch(self) -> None:
-        validated = evaluate(self._network, _heard(self._data.validation(), self._hear), self._plan.device)
+        validated = self._stepper.evaluate(_heard(self._data.validation(), self._hear))
         if not validated.finite:
             raise Diverged(self.epoch + 1, self.step, "the validation loss")
         train_loss, train_accuracy = self._sums.means()
-        loss, accuracy = validated.means()
-        self.epoch, self.step, self._sums = self.epoch + 1, 0, Sums.zero(self._plan.device)
+        loss, accuracy = validated.means() if validated.images else (None, None)
+        self.epoch, self.step = self.epoch + 1, 0
+        self._sums.clear()
         metrics = EpochMetrics(
             epoch=self.epoch,
             train_loss=train_loss,
@@ -183,10 +193,18 @@ class _Training:
         self._job.strike(self.epoch)
         self._save(metrics)
 
+    @property
+    def _sums(self) -> Sums:
+        return self._stepper.sums
+
+    def _tell(self) -> None:
+        rate = self._images_done / max(time.monotonic() - self._started, 1e-9)
+        steps = self._stepper.steps
+        self._job.alive(self.epoch, self.step, steps, images_per_second=rate if self._images_done else None)
+
     def _hear(self) -> None:
         """Says that it lives; leaves if asked to, after saving what is not saved yet."""
-        rate = self._images_done / max(time.monotonic() - self._started, 1e-9)
-        self._job.alive(self.epoch, self.step, self._data.steps, images_per_second=rate if self._images_done else None)
+        self._tell()
         if not self._job.stop_requested:
             return
         if (self.epoch, self.step) != self._saved[:2] and self._sums.finite:
@@ -194,7 +212,7 @@ class _Training:
         raise Stopping
 
     def _check(self) -> None:
-        due = self.step % _CHECK_STEPS[self._plan.device.type] == 0 or self.step == self._data.steps
+        due = self.step % _CHECK_STEPS[self._plan.device.type] == 0 or self.step == self._stepper.steps
         if due and not self._sums.finite:
             raise Diverged(self.epoch + 1, self.step)
 
@@ -222,3 +240,10 @@ def _heard(batches: Iterable[tuple[Tensor, Tensor]], hear: Callable[[], None]) -
     for batch in batches:
         hear()
         yield batch
+
+
+def _stepper(job: Job, eager: Eager) -> Stepper:
+    """Steps are captured on a GPU, unless the search's resources say otherwise: no result depends on it."""
+    if eager.data.device.type == "cuda" and job.settings.cuda_graphs:
+        return Captured(eager, CudaGraphs())
+    return eager

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainers.errors import CheckpointMismatch
 from trainers.networks.base import Network
-from trainers.step import SGD
+from trainers.sgd import SGD
 
 Array = npt.NDArray[np.generic]
 Tensors = dict[str, dict[str, dict[str, Array]]]

@@ -1,85 +1,37 @@
-"""One training step, and what surrounds it: the learning rate, SGD, sums of loss and accuracy, evaluation.
-
-SGD is written out because building any `torch.optim` optimiser imports torch's compiler: 2 s of a worker's first job
-(measured, torch 2.13). The update is torch's, bit for bit, and tested against it.
-"""
+"""One training step, and the sums of loss and accuracy over an epoch or a split."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from store.records.candidates import Recipe
 from trainers.networks.base import Network
+from trainers.readers import generator
+from trainers.sgd import SGD
 
 AUXILIARY_WEIGHT = 0.4
 
 
-def learning_rate(recipe: Recipe, epoch: int) -> float:
-    """Returns the learning rate of an epoch, counted from 1: one value an epoch, as in EcoNAS's released search.
+class Batch(NamedTuple):
+    """What a step sees at once.
 
-    A cosine from the highest value in epoch 1 to (nearly) the lowest in epoch `schedule_epochs`, entered where it was
-    left when a candidate is continued. With `cosine_restarts` a new one begins every `schedule_epochs` epochs (EcoNAS
-    A5.2 (1)); else the lowest value stays after the end. Without `schedule_epochs` the rate is constant.
-    """
-    if recipe.schedule_epochs is None:
-        return recipe.learning_rate
-    done = epoch - 1
-    done = done % recipe.schedule_epochs if recipe.schedule == "cosine_restarts" else min(done, recipe.schedule_epochs)
-    share = (1 + math.cos(math.pi * done / recipe.schedule_epochs)) / 2
-    return recipe.minimum_learning_rate + (recipe.learning_rate - recipe.minimum_learning_rate) * share
-
-
-class SGD:
-    """Stochastic gradient descent with momentum and weight decay; `momentum` has a buffer for each named parameter.
-
-    Parameters that have a gradient are moved into one flat tensor at the first step, and stay views of it, so that a
-    step is a handful of operations instead of six for each of a network's 550 tensors. At c4 r4 clipping and update
-    take about 10 ms so, 40 ms tensor by tensor, of a step of 400 to 700 ms (one thread, torch 2.13).
+    Attributes:
+        images: (batch, C, r, r) float32.
+        labels: (batch,) int64.
+        keep: (paths, batch) float32 for path dropout, as `path_masks` draws it; none to drop nothing.
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
-        """Starts with momentum zero."""
-        self._recipe = recipe
-        self.parameters = dict(model.named_parameters())
-        self.momentum = {name: torch.zeros_like(value) for name, value in self.parameters.items()}
-        self._joined: list[str] = []
-
-    def forget(self) -> None:
-        """Sets the momentum to zero."""
-        for buffer in self.momentum.values():
-            buffer.zero_()
-
-    @torch.no_grad()
-    def step(self, rate: float, clip: float) -> None:
-        """Moves every parameter that has a gradient, after scaling the gradient to the norm `clip`; drops gradients."""
-        gradients = {name: each.grad for name, each in self.parameters.items() if each.grad is not None}
-        if list(gradients) != self._joined:
-            self._join(list(gradients))
-        gradient = torch.cat([each.reshape(-1) for each in gradients.values()])
-        gradient.mul_((clip / (torch.linalg.vector_norm(gradient) + 1e-6)).clamp(max=1.0))
-        gradient.add_(self._weights, alpha=self._recipe.weight_decay)
-        self._velocity.mul_(self._recipe.momentum).add_(gradient)
-        self._weights.sub_(self._velocity, alpha=rate)
-        for parameter in self.parameters.values():
-            parameter.grad = None
-
-    def _join(self, names: list[str]) -> None:
-        """Moves parameters and their momentum into flat tensors; those that get no gradient stay where they are."""
-        self._joined = names
-        self._weights = torch.cat([self.parameters[name].reshape(-1) for name in names])
-        self._velocity = torch.cat([self.momentum[name].reshape(-1) for name in names])
-        sizes = [self.parameters[name].numel() for name in names]
-        parts = zip(names, torch.split(self._weights, sizes), torch.split(self._velocity, sizes), strict=True)
-        for name, weights, velocity in parts:
-            parameter = self.parameters[name]
-            self.momentum[name] = velocity.view(parameter.shape)
-            parameter.data = weights.view(parameter.shape)
+    images: Tensor
+    labels: Tensor
+    keep: Tensor | None = None
 
 
 @dataclass
@@ -106,12 +58,25 @@ class Sums:
     @classmethod
     def of(cls, numbers: Mapping[str, float], device: torch.device) -> Sums:
         """Returns the sums that `numbers` gave, exactly."""
-        loss = torch.tensor(numbers["loss"], dtype=torch.float64, device=device)
-        return cls(loss, torch.tensor(int(numbers["correct"]), device=device), int(numbers["images"]))
+        sums = cls.zero(device)
+        sums.set(numbers)
+        return sums
 
     def numbers(self) -> dict[str, float]:
         """Returns the sums as plain numbers; waits for the device."""
         return {"loss": float(self.loss), "correct": int(self.correct), "images": self.images}
+
+    def set(self, numbers: Mapping[str, float]) -> None:
+        """Takes over what `numbers` gave, in the tensors that there are."""
+        self.loss.fill_(numbers["loss"])
+        self.correct.fill_(int(numbers["correct"]))
+        self.images = int(numbers["images"])
+
+    def clear(self) -> None:
+        """Makes them the sums over no images, in the tensors that there are."""
+        self.loss.zero_()
+        self.correct.zero_()
+        self.images = 0
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Adds a batch with its mean loss."""
@@ -130,35 +95,86 @@ class Sums:
 
 
 def train_step(
-    model: Network, optimizer: SGD, images: Tensor, labels: Tensor, rate: float, clip: float, sums: Sums
+    model: Network,
+    optimizer: SGD,
+    batches: Iterable[Batch],
+    count: int,
+    rate: float | Tensor,
+    recipe: Recipe,
+    sums: Sums,
 ) -> None:
-    """Does one step: forward, cross-entropy, backward, gradient clipped to the norm `clip`, SGD.
+    """Does one step: forward, cross-entropy, backward for each batch, gradient clipped, SGD.
 
-    The auxiliary head's loss, if there is such a head, counts 0.4 (DARTS, `train.py`); it is not in the sums.
+    The loss is the mean over all images of the batches; each batch is normalised by its own statistics. The auxiliary
+    head's loss, if there is such a head, counts `auxiliary_weight`, 0.4 if that is absent (DARTS, `train.py`). What is
+    added to the sums is the loss of the network's own output, with label smoothing if the recipe has it.
 
     Args:
         model: in training mode.
         optimizer: of this model.
-        images: (batch, C, r, r) float32.
-        labels: (batch,) int64.
-        rate: learning rate.
-        clip: largest norm of the whole gradient.
-        sums: the batch's loss and correct answers are added to these.
+        batches: of one size; gradients are summed over them.
+        count: how many batches there are.
+        rate: learning rate, as `SGD.step` takes it.
+        recipe: gives label smoothing, auxiliary weight, precision and the largest norm of the gradient.
+        sums: loss and correct answers are added to these.
     """
-    logits, auxiliary = model(images)
-    loss = functional.cross_entropy(logits, labels)
-    total = loss if auxiliary is None else loss + AUXILIARY_WEIGHT * functional.cross_entropy(auxiliary, labels)
-    total.backward()  # type: ignore[no-untyped-call]
-    optimizer.step(rate, clip)
-    sums.add(loss, logits, labels)
+    smoothing = recipe.label_smoothing or 0.0
+    weight = AUXILIARY_WEIGHT if recipe.auxiliary_weight is None else recipe.auxiliary_weight
+    for images, labels, keep in batches:
+        with precision(recipe, images.device):
+            logits, auxiliary = model(images, keep=keep)
+            loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+            total = loss
+            if auxiliary is not None:
+                total = loss + weight * functional.cross_entropy(auxiliary, labels, label_smoothing=smoothing)
+        (total if count == 1 else total / count).backward()  # type: ignore[no-untyped-call]
+        sums.add(loss, logits, labels)
+    optimizer.step(rate, recipe.gradient_clip)
 
 
 @torch.no_grad()
-def evaluate(model: Network, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> Sums:
-    """Returns the sums over all images of the batches, by running statistics; leaves the model in evaluation mode."""
+def evaluate(
+    model: Network, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device, recipe: Recipe | None = None
+) -> Sums:
+    """Returns the sums over all images of the batches, by running statistics; leaves the model in evaluation mode.
+
+    The loss is the plain cross-entropy, whatever the recipe smooths. The recipe gives the precision, float32 if absent.
+    """
     model.eval()
     sums = Sums.zero(device)
     for images, labels in batches:
-        logits, _ = model(images)
-        sums.add(functional.cross_entropy(logits, labels), logits, labels)
+        score(model, images, labels, sums, recipe)
     return sums
+
+
+def score(model: Network, images: Tensor, labels: Tensor, sums: Sums, recipe: Recipe | None = None) -> None:
+    """Adds a batch's loss and correct answers to the sums; for a model in evaluation mode, without gradients."""
+    with precision(recipe, images.device):
+        logits = model(images).logits
+        loss = functional.cross_entropy(logits, labels)
+    sums.add(loss, logits, labels)
+
+
+def precision(recipe: Recipe | None, device: torch.device) -> AbstractContextManager[object]:
+    """Returns the context in which a recipe's networks compute: autocast to bfloat16, or nothing."""
+    if recipe is None or recipe.precision != "bfloat16":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def path_masks(probability: float, shape: tuple[int, int], seed: int, epoch: int, batch: int) -> Tensor:
+    """Draws which edges' outputs are dropped for which images, from (seed, epoch, batch) and nothing else.
+
+    Args:
+        probability: with which each is dropped.
+        shape: (paths, batch).
+        seed: the candidate's.
+        epoch: from 1.
+        batch: of the epoch, from 0.
+
+    Returns:
+        (paths, batch) float32 on the CPU: 0 where an edge is dropped, else 1 / (1 - probability) (DARTS `drop_path`).
+    """
+    rng = generator("path dropout", seed, epoch, batch)
+    kept = rng.random(shape, dtype=np.float32) >= probability
+    return torch.from_numpy(kept.astype(np.float32) / np.float32(1.0 - probability))

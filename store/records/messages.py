@@ -23,11 +23,13 @@ class JobSettings(Record):
         data_path: where the data set lies on this machine.
         cache: folder for decoded images; none if there is no room for one.
         tables: where benchmark tables lie, by the digest that a candidate's `trainer.table` names.
+        cuda_graphs: whether training steps on a GPU are captured and replayed.
     """
 
     data_path: str | None = None
     cache: str | None = None
     tables: dict[str, str] = Field(default_factory=dict)
+    cuda_graphs: bool = True
     checkpoint_seconds: float = 30.0
     faults: tuple[Fault, ...] = ()
 

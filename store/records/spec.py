@@ -23,6 +23,9 @@ class Resources(Config):
         default="auto", description="auto: GPUs if there are any, else CPU; may change last bits"
     )
     threads: int = Field(default=1, ge=1, description="CPU threads of each worker; may change last bits")
+    cuda_graphs: bool = Field(
+        default=True, description="on a GPU, record a training step once and replay it; false makes single calls"
+    )
     checkpoint_seconds: float = Field(default=30.0, gt=0, description="a checkpoint at least so often")
     retries: int = Field(default=3, ge=0, description="further attempts after a failed one")
     hang_seconds: float = Field(default=120.0, gt=0, description="a worker silent for so long is killed")

@@ -19,7 +19,7 @@ from store.records.outcomes import Trained
 from store.records.requests import Evaluate, Measure, Train
 from tests.trainers.desk import Desk, candidate
 from tests.trainers.harness import Daemon, assign
-from trainers import cell, step
+from trainers import step, stepper
 from trainers.errors import BadRequest, CheckpointMismatch, DataError, Diverged, ImpossibleSetting
 from trainers.job import Stopping
 from trainers.step import Sums
@@ -112,7 +112,7 @@ def test_a_stop_while_it_validates_is_heeded_and_no_step_is_made_twice(
         return step.evaluate(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cell, "evaluate", stopped)
+        patch.setattr(stepper, "evaluate", stopped)
         with pytest.raises(Stopping):
             desk.do(request)
     assert [(saved.epoch, saved.step) for saved in desk.saved] == [(0, 5)]
@@ -149,11 +149,11 @@ def steps_made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
     """The learning rate and the largest gradient norm of each step that the trainer makes."""
     made: list[tuple[float, float]] = []
 
-    def noted(model: Any, optimizer: Any, images: Any, labels: Any, rate: float, clip: float, sums: Any) -> None:
-        made.append((rate, clip))
-        step.train_step(model, optimizer, images, labels, rate, clip, sums)
+    def noted(model: Any, optimizer: Any, batches: Any, count: int, rate: float, recipe: Any, sums: Any) -> None:
+        made.append((rate, recipe.gradient_clip))
+        step.train_step(model, optimizer, batches, count, rate, recipe, sums)
 
-    monkeypatch.setattr(cell, "train_step", noted)
+    monkeypatch.setattr(stepper, "train_step", noted)
     return made
 
 
@@ -194,7 +194,7 @@ def test_the_accuracy_is_that_of_the_best_epoch_and_not_of_the_last(
     def scripted(*given: Any) -> Sums:
         return Sums.of({**step.evaluate(*given).numbers(), "correct": next(correct)}, torch.device("cpu"))
 
-    monkeypatch.setattr(cell, "evaluate", scripted)
+    monkeypatch.setattr(stepper, "evaluate", scripted)
     outcome = desk.do(Train(candidate=candidate(), epochs=3))
     assert [metrics.validation_accuracy for metrics in outcome.history] == [60 / 150, 90 / 150, 30 / 150]
     assert outcome.accuracy == 90 / 150
@@ -204,7 +204,7 @@ def test_two_seeds_begin_with_other_weights(desk: Desk) -> None:
     weights = []
     for seed in (1, 1, 2):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cell, "train_step", lambda model, *_: weights.append(_bytes(model)) or desk.stop())
+            patch.setattr(stepper, "train_step", lambda model, *_: weights.append(_bytes(model)) or desk.stop())
             with pytest.raises(Stopping):
                 desk.do(Train(candidate=candidate(seed=seed), epochs=1))
     assert weights[0] == weights[1] != weights[2]
@@ -320,4 +320,5 @@ def test_the_test_of_a_resume_would_notice_lost_momentum(desk: Desk) -> None:
 
 def test_settings_are_only_how_it_is_run() -> None:
     """The fields of `JobSettings` are none of the outcome's business; a new one must be looked at."""
-    assert set(JobSettings.model_fields) == {"data_path", "checkpoint_seconds", "faults"}
+    fields = {"data_path", "cache", "tables", "cuda_graphs", "checkpoint_seconds", "faults"}
+    assert set(JobSettings.model_fields) == fields

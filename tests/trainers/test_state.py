@@ -15,7 +15,8 @@ from trainers import state
 from trainers.errors import CheckpointMismatch
 from trainers.networks.network import Network, build
 from trainers.networks.shape import Shape
-from trainers.step import SGD, Sums, train_step
+from trainers.sgd import SGD
+from trainers.step import Batch, Sums, train_step
 
 DIGEST = "d" * 64
 
@@ -30,8 +31,13 @@ def _made(seed: int) -> tuple[Network, SGD]:
 def _trained(seed: int) -> tuple[Network, SGD]:
     network, optimizer = _made(seed)
     images = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
-    train_step(network.train(), optimizer, images, torch.arange(8), 0.1, 5.0, Sums.zero(torch.device("cpu")))
+    _step(network, optimizer, images)
     return network, optimizer
+
+
+def _step(network: Network, optimizer: SGD, images: torch.Tensor) -> None:
+    sums = Sums.zero(torch.device("cpu"))
+    train_step(network.train(), optimizer, [Batch(images, torch.arange(8))], 1, 0.1, Recipe(), sums)
 
 
 def _bytes(tensors: state.Tensors) -> dict[tuple[str, str, str], bytes]:
@@ -59,7 +65,7 @@ def test_a_step_after_restoring_is_the_step_that_would_have_followed() -> None:
     images = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(9))
     found = set()
     for network, optimizer in (first, second, third):
-        train_step(network.train(), optimizer, images, torch.arange(8), 0.1, 5.0, Sums.zero(torch.device("cpu")))
+        _step(network, optimizer, images)
         found.add(str(sorted(_bytes(state.tensors_of(network, optimizer)).items())))
     assert len(found) == 1
 
