@@ -48,6 +48,26 @@ def best(individuals: Iterable[Individual], count: int) -> tuple[Individual, ...
     return tuple(list(different.values())[:count])
 
 
+def longest_trained(
+    history: Sequence[Individual], count: int, wanted: int, goal: str
+) -> tuple[tuple[Individual, ...], tuple[str, ...]]:
+    """Returns the best of the networks that were trained the longest, and notes.
+
+    Networks that were trained for different times cannot be compared, so only those of the highest rung are.
+
+    Args:
+        history: all networks.
+        count: how many to return.
+        wanted: epochs of the highest rung; if no network reached these, a note says so.
+        goal: these epochs in words, for the note.
+    """
+    reached = max((one.epochs for one in history if one.failure is None), default=0)
+    notes: tuple[str, ...] = ()
+    if reached < wanted:
+        notes = (f"no network reached {goal}; the best are of those that reached {reached}",)
+    return best([one for one in history if one.epochs == reached], count), notes
+
+
 def dump(history: Sequence[Individual]) -> dict[str, Any]:
     """Returns plain values for `Run.save`: one list per field, and all genes (all of one space) in one array.
 

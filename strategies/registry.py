@@ -10,6 +10,8 @@ from store.records.spec import SearchSpec
 from strategies.econas.options import EcoNASOptions
 from strategies.econas.search import EcoNAS
 from strategies.errors import InvalidArchitecture, InvalidOptions, OptionProblem
+from strategies.evolution.options import RegularisedEvolutionOptions
+from strategies.evolution.search import RegularisedEvolution
 from strategies.options import StrategyOptions, read, unknown_name
 from strategies.proxy_study.options import ProxyStudyOptions
 from strategies.proxy_study.search import ProxyStudy
@@ -42,6 +44,9 @@ def _retrain(options: RetrainOptions, spec: SearchSpec) -> Strategy:
 _STRATEGIES: dict[str, Registered] = {
     "econas": Registered(EcoNASOptions, lambda options, spec: EcoNAS(options)),
     "proxy-study": Registered(ProxyStudyOptions, ProxyStudy.of),
+    "regularised-evolution": Registered(
+        RegularisedEvolutionOptions, lambda options, spec: RegularisedEvolution(options)
+    ),
     "random": Registered(RandomSearchOptions, lambda options, spec: RandomSearch(options)),
     "retrain": Registered(RetrainOptions, _retrain),
 }

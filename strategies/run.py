@@ -219,7 +219,8 @@ class Run:
         """Commits a state (numbers, text, lists, string-keyed maps, arrays) from which `search` could start again.
 
         Args:
-            state: plain values.
+            state: plain values, or a function that returns them, for a state that takes time to put together: it is
+                not called where no state is kept, as in most searches in virtual time.
             pending: the requests under way whose outcomes the strategy still wants. A search that starts from this
                 state must ask for these again, in this order, before it asks for anything else; they are the same
                 requests then, under their old numbers.
@@ -231,7 +232,9 @@ class Run:
             why = "the epilogue is only this total's" if self._in_epilogue else "requests are still to be made again"
             raise RuntimeError(f"no state can be saved here: {why}")
         rng, indexes = json.dumps(self.rng.bit_generator.state, sort_keys=True), tuple(one.index for one in pending)
-        await self._port.save(self._requests, self._calls, arrays.pack(state), rng, indexes)
+        await self._port.save(
+            self._requests, self._calls, arrays.pack(state() if callable(state) else state), rng, indexes
+        )
 
     def epilogue(self, total: int) -> None:
         """Says that all that follows would not be so with a higher total.

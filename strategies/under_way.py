@@ -46,15 +46,16 @@ class UnderWay(Generic[Stage]):
         stage, _ = self._waiting.pop(place)
         return stage, await handle
 
-    async def rest(self) -> list[tuple[Stage, AnyOutcome]]:
-        """Takes back all, in the order in which they were asked for: nothing depends on how they end, nor is recorded.
+    async def oldest(self) -> tuple[Stage, AnyOutcome]:
+        """Takes back the one that was asked for first, when it has ended. There must be one under way.
 
-        For the end of a search, when nothing more will be asked for. With a higher total something would be, so no
-        order may be recorded that would bind it.
+        For when nothing depends on the order in which they end, and at the end of a search nothing may: with a higher
+        total more would be asked for meanwhile, so no order may be recorded that would bind it.
         """
-        ended = [(stage, await handle) for stage, handle in self._waiting]
-        self._waiting.clear()
-        return ended
+        stage, handle = self._waiting[0]
+        outcome = await handle
+        del self._waiting[0]
+        return stage, outcome
 
     async def save(self, state: Any) -> None:
         """Commits a state of the strategy together with what is under way."""

@@ -9,7 +9,7 @@ stands yet.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from store.records.outcomes import AnyOutcome
 from store.records.results import Individual, Result
@@ -49,8 +49,8 @@ async def search(run: Run, options: EcoNASOptions) -> Result:
         await evolution.fill()
         if not evolution.used_up and len(evolution.under_way):
             evolution.settle(*await evolution.under_way.first())
-    for begun, outcome in await evolution.under_way.rest():
-        evolution.settle(begun, outcome)
+    while len(evolution.under_way):
+        evolution.settle(*await evolution.under_way.oldest())
     evolution.close_cycle()
     return evolution.result()
 
@@ -94,13 +94,17 @@ class Rolling(Evolution):
                 return
             else:
                 self.close_cycle()
-                await self.under_way.save(self.state() | {"under_way": [list(one) for one in self.under_way.stages]})
+                await self.under_way.save(self.state)
                 self._next_cycle()
 
     def settle(self, begun: Begun, outcome: AnyOutcome) -> None:
         """Moves a network to the rung that it was trained for."""
         self.population.settle(begun.network, begun.rung, outcome, begun.cycle)
         self.progress(ended=-len(self.under_way))
+
+    def state(self) -> dict[str, Any]:
+        """Returns plain values, what is under way among them."""
+        return super().state() | {"under_way": [list(begun) for begun in self.under_way.stages]}
 
     def close_cycle(self) -> None:
         """Takes the dead off the rungs and adds the cycle to the curves."""

@@ -9,7 +9,7 @@ from store.records.candidates import Architecture, Candidate
 from store.records.results import Individual, Result
 from strategies.econas.options import EcoNASOptions
 from strategies.econas.population import RUNGS, Population
-from strategies.individuals import best
+from strategies.individuals import longest_trained
 from strategies.run import Run
 from strategies.spaces.base import MutableSpace
 from strategies.spaces.cell import HIDDEN_STATE, OPERATION
@@ -100,15 +100,9 @@ class Evolution:
 
     def result(self) -> Result:
         """Returns the history, and the best of the networks that were trained the longest (A5.1: "from P_60")."""
-        epochs, history = self.options.epochs, self.population.history
-        reached = max((one.epochs for one in history if one.failure is None), default=0)
-        notes = []
-        if reached < len(RUNGS) * epochs:
-            notes.append(f"no network reached 3E = {3 * epochs} epochs; the best are of those that reached {reached}")
-        finalists = [one for one in history if one.epochs == reached]
-        return Result(
-            best=best(finalists, self.options.top), history=tuple(history), notes=tuple(notes), curves=self.curves
-        )
+        wanted, history = len(RUNGS) * self.options.epochs, self.population.history
+        top, notes = longest_trained(history, self.options.top, wanted, f"3E = {wanted} epochs")
+        return Result(best=top, history=tuple(history), notes=notes, curves=self.curves)
 
     def _born(self, architecture: Architecture, *, origin: str, parent: int | None = None) -> Individual:
         return self.population.born(self.candidate(architecture), cycle=self.cycle, origin=origin, parent=parent)

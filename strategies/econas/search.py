@@ -93,7 +93,7 @@ class Cycles(Evolution):
     async def end_cycle(self) -> None:
         """Adds the cycle to the curves and commits the state."""
         self.add_to_curves()
-        await self.run.save(self.state())
+        await self.run.save(self.state)
 
     def _order(self, stages: Sequence[Stage]) -> list[int]:
         """Returns the places of the stages in the order in which they are asked for.

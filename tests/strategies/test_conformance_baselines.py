@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from store.records.candidates import Candidate
 from store.records.spec import SearchSpec
 from strategies import registry
 from strategies.run import Strategy
 from strategies.testing import StrategyConformance
-from tests.strategies.builders import separable_share, small_econas
+from tests.strategies.builders import separable_share, small_econas, spec
 
 TINY = {"name": "cell", "nodes": 1, "operations": ["none", "sep_conv_3x3"]}
 
@@ -48,3 +48,51 @@ class TestAsynchronousEcoNASAlgorithm1(AsynchronousEcoNAS):
 class TestAsynchronousEcoNASWhereDuplicatesAreCommon(AsynchronousEcoNAS):
     def spec(self) -> SearchSpec:
         return small_econas(space=TINY, barrier=False, in_flight=4, parents="softmax", dead="union", capacity=8)
+
+
+class RegularisedEvolution(Registered):
+    totals: ClassVar[dict[str, int]] = {"models": 31}
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def spec(self) -> SearchSpec:
+        small = {"models": 22, "population": 6, "sample": 3, "children": 5, "epochs": 2}
+        hierarchical = {"promoted_to_2e": 3, "promoted_to_3e": 2}
+        return spec("regularised-evolution", **small | hierarchical | self.options())
+
+
+class TestSerialEvolution(RegularisedEvolution):
+    sample = 100  # every moment
+
+
+class TestSerialEvolutionWithRungs(RegularisedEvolution):
+    def options(self) -> dict[str, Any]:
+        return {"hierarchical": True}
+
+
+class TestEvolutionWithManyUnderWay(RegularisedEvolution):
+    order_matters = True
+
+    def options(self) -> dict[str, Any]:
+        return {"in_flight": 4}
+
+
+class TestEvolutionWithManyUnderWayAndRungs(RegularisedEvolution):
+    order_matters = True
+    sample = 100
+
+    def options(self) -> dict[str, Any]:
+        return {"in_flight": 4, "hierarchical": True}
+
+
+class TestEvolutionWhoseTotalIsLessThanItsPopulation(RegularisedEvolution):
+    def options(self) -> dict[str, Any]:
+        return {"models": 4, "hierarchical": True}
+
+
+class TestEvolutionWhereDuplicatesAreCommon(RegularisedEvolution):
+    order_matters = True
+
+    def options(self) -> dict[str, Any]:
+        return {"in_flight": 3, "hierarchical": True, "space": TINY, "identity_probability": 0.5}
