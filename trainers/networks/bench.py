@@ -14,13 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from strategies.spaces.nasbench201 import EDGES, NODES, BenchGenotype
-from trainers.errors import ImpossibleSetting
 from trainers.networks import operations
 from trainers.networks.base import Network
 from trainers.networks.cells import State
 from trainers.networks.forms import BatchNorm, Form
 from trainers.networks.operations import AveragePool, ConvNorm, Linear, Operation
-from trainers.networks.shape import Shape
+from trainers.networks.shape import Shape, check_bench, check_bench_size
 
 _NAMES = {"nor_conv_1x1": "conv_1x1", "nor_conv_3x3": "conv_3x3"}
 _REDUCTIONS = 2
@@ -102,7 +101,7 @@ class BenchNetwork(Network):
 
     def __init__(self, genotype: BenchGenotype, shape: Shape, form: Form) -> None:
         super().__init__(form)
-        check(shape)
+        check_bench(shape)
         channels, stage = shape.channels, (shape.cells - _REDUCTIONS) // (_REDUCTIONS + 1)
         self.stem = ConvNorm(shape.input_channels, channels, ((3, 3),))
         self._cells = [f"cell{index:02d}" for index in range(shape.cells)]
@@ -116,30 +115,11 @@ class BenchNetwork(Network):
         self.head = Linear(channels, shape.classes)
 
     def _features(self, images: Tensor, form: Form, everything: bool, keep: Tensor | None) -> list[Tensor]:
-        check_size(images.shape[-1])
+        check_bench_size(images.shape[-1])
         state = State(form, [self.stem(form.enter(images), form)])
         for name in self._cells:
             state = self.get_submodule(name)(state, form, everything=everything)
         return [form.global_mean(form.relu_(form.normalise(state.value, self.norm)))]
-
-
-def check(shape: Shape) -> None:
-    """Raises `ImpossibleSetting` if these networks cannot have a shape; the error names the key."""
-    check_size(shape.resolution)
-    if shape.cells < 5 or shape.cells % 3 != 2:
-        expected = "3N + 2, three stages of N = 1, 2, ... cells and the two reductions between them (published: 17)"
-        raise ImpossibleSetting("proxy.cells", shape.cells, expected)
-    if shape.stem == "imagenet":
-        raise ImpossibleSetting("proxy.stem", shape.stem, "cifar, the only one that NAS-Bench-201's networks have")
-    if shape.auxiliary:
-        raise ImpossibleSetting("trainer.auxiliary", True, "false: NAS-Bench-201's networks have no such head")
-
-
-def check_size(resolution: int) -> None:
-    """Raises `ImpossibleSetting` if images of that size cannot be halved twice."""
-    if resolution < 4 or resolution % 4:
-        expected = "a multiple of 4 pixels, which NAS-Bench-201's two reductions halve twice"
-        raise ImpossibleSetting("proxy.resolution", resolution, expected)
 
 
 def _live(genotype: BenchGenotype) -> frozenset[int]:

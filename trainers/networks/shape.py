@@ -60,3 +60,22 @@ class Shape(NamedTuple):
                 "no such head"
             )
             raise ImpossibleSetting("proxy.resolution", self.resolution, expected)
+
+
+def check_bench(shape: Shape) -> None:
+    """Raises `ImpossibleSetting` if NAS-Bench-201's networks cannot have a shape; the error names the key."""
+    check_bench_size(shape.resolution)
+    if shape.cells < 5 or shape.cells % 3 != 2:
+        expected = "3N + 2, three stages of N = 1, 2, ... cells and the two reductions between them (published: 17)"
+        raise ImpossibleSetting("proxy.cells", shape.cells, expected)
+    if shape.stem == "imagenet":
+        raise ImpossibleSetting("proxy.stem", shape.stem, "cifar, the only one that NAS-Bench-201's networks have")
+    if shape.auxiliary:
+        raise ImpossibleSetting("trainer.auxiliary", True, "false: NAS-Bench-201's networks have no such head")
+
+
+def check_bench_size(resolution: int) -> None:
+    """Raises `ImpossibleSetting` if images of that size cannot be halved twice."""
+    if resolution < 4 or resolution % 4:
+        expected = "a multiple of 4 pixels, which NAS-Bench-201's two reductions halve twice"
+        raise ImpossibleSetting("proxy.resolution", resolution, expected)
