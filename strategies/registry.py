@@ -12,6 +12,8 @@ from strategies.econas.search import EcoNAS
 from strategies.errors import InvalidArchitecture, InvalidOptions, OptionProblem
 from strategies.evolution.options import RegularisedEvolutionOptions
 from strategies.evolution.search import RegularisedEvolution
+from strategies.halving.options import HalvingOptions
+from strategies.halving.search import SuccessiveHalving
 from strategies.options import StrategyOptions, read, unknown_name
 from strategies.proxy_study.options import ProxyStudyOptions
 from strategies.proxy_study.search import ProxyStudy
@@ -42,6 +44,7 @@ def _retrain(options: RetrainOptions, spec: SearchSpec) -> Strategy:
 
 
 _STRATEGIES: dict[str, Registered] = {
+    "asha": Registered(HalvingOptions, lambda options, spec: SuccessiveHalving(options)),
     "econas": Registered(EcoNASOptions, lambda options, spec: EcoNAS(options)),
     "proxy-study": Registered(ProxyStudyOptions, ProxyStudy.of),
     "regularised-evolution": Registered(

@@ -96,3 +96,31 @@ class TestEvolutionWhereDuplicatesAreCommon(RegularisedEvolution):
 
     def options(self) -> dict[str, Any]:
         return {"in_flight": 3, "hierarchical": True, "space": TINY, "identity_probability": 0.5}
+
+
+class Halving(Registered):
+    totals: ClassVar[dict[str, int]] = {"candidates": 25}
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def spec(self) -> SearchSpec:
+        small = {"candidates": 14, "minimum_epochs": 1, "reduction": 2, "rungs": 3, "in_flight": 3}
+        return spec("asha", **small | self.options())
+
+
+class TestASHA(Halving):
+    order_matters = True
+    sample = 100  # every moment
+
+
+class TestASHAWhoseTopRungIsReachedSoon(Halving):
+    order_matters = True
+
+    def options(self) -> dict[str, Any]:
+        return {"reduction": 3, "rungs": 2, "in_flight": 1}
+
+
+class TestSynchronousHalving(Halving):
+    def options(self) -> dict[str, Any]:
+        return {"synchronous": True}

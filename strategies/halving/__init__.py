@@ -1,0 +1,1 @@
+"""Successive halving, asynchronous (ASHA) and in batches."""
