@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from store import caches
 from store import format as store_format
 from store.blobs import BlobStore
 from store.checkpoints import CheckpointStore
@@ -42,7 +43,22 @@ class GcReport(Record):
     packs_rewritten: int = Field(default=0, description="packs whose live blocks moved to a new pack")
     bytes_kept: int = Field(default=0, description="bytes of packs and manifests that stay")
     bytes_freed: int = 0
+    caches_kept: int = Field(default=0, description="folders of decoded images that stay")
+    caches_removed: int = Field(default=0, description="folders of decoded images that nobody has opened for a week")
+    cache_bytes_kept: int = 0
+    cache_bytes_freed: int = 0
     problems: tuple[str, ...] = Field(default=(), description="why something was left alone")
+
+    def with_caches(self, collected: caches.Collected) -> GcReport:
+        """Returns the report with what became of the decoded images."""
+        return self.model_copy(
+            update={
+                "caches_kept": collected.kept,
+                "caches_removed": collected.removed,
+                "cache_bytes_kept": collected.bytes_kept,
+                "cache_bytes_freed": collected.bytes_freed,
+            }
+        )
 
 
 def collect(folder: Path, *, dry_run: bool = True, grace_seconds: float = GRACE_SECONDS) -> GcReport:
@@ -69,7 +85,7 @@ def collect(folder: Path, *, dry_run: bool = True, grace_seconds: float = GRACE_
         resources.callback(blobs.close)
         roots = Roots.of(Journal(folder, read_only=True))
         collection = _Collection(CheckpointStore(folder, read_only=dry_run, blobs=blobs), dry_run, grace_seconds)
-        return collection.run(roots)
+        return collection.run(roots).with_caches(caches.collect(folder, dry_run=dry_run))
 
 
 class _Collection:

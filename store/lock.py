@@ -69,7 +69,7 @@ class StoreLock:
 
 
 def _leave_note(handle: int, purpose: Purpose) -> None:
-    note = {"pid": os.getpid(), "host": socket.gethostname(), "boot": _boot(), "started": _started()}
+    note = {"pid": os.getpid(), "host": socket.gethostname(), "boot": boot(), "started": _started()}
     note["purpose"] = purpose
     os.ftruncate(handle, 0)
     os.pwrite(handle, json.dumps(note).encode(), 0)
@@ -86,11 +86,12 @@ def _read_note(handle: int) -> dict[str, Any]:
 def _refusal(folder: Path, handle: int) -> StoreLocked:
     note = _read_note(handle)
     pid, host = note.get("pid"), note.get("host")
-    here = host == socket.gethostname() and note.get("boot") == _boot()
+    here = host == socket.gethostname() and note.get("boot") == boot()
     return StoreLocked(folder, pid if isinstance(pid, int) else None, str(host), same_host=here)
 
 
-def _boot() -> str:
+def boot() -> str:
+    """Returns what this boot of the machine is called; empty where the kernel does not say."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -11,13 +11,16 @@ from pathlib import Path
 from blake3 import blake3
 
 from store.records.candidates import Data, DataSpec
-from trainers.errors import DataMalformed, DataPathMissing, DataVariableUnset, UnknownDataSet
+from trainers.errors import DataMalformed, DataPathMissing, DataVariableUnset, ImpossibleSetting, UnknownDataSet
 
 DIGITS = "scikit-learn-digits-1"
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-_TEST_NAMES = frozenset({"test", "val", "valid", "validation"})
+_TEST_NAMES = ("test", "val", "valid", "validation")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 _READ_BYTES = 1 << 20
+
+Told = Callable[[int, int], None]
+"""Hears how far something is: how much is done, and of how much."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,12 @@ TORCHVISION = {
 }
 
 
-def fingerprint(spec: DataSpec) -> str:
+def fingerprint(spec: DataSpec, told: Told | None = None) -> str:
     """Returns the digest of a data set's training split: 64 hexadecimal digits, or a name and version for `digits`.
+
+    Args:
+        spec: names the data set and its path.
+        told: hears how many of its files are read.
 
     Raises:
         DataError: if there is no such data set, or its path is missing, of another kind or names an unset variable,
@@ -76,16 +83,33 @@ def fingerprint(spec: DataSpec) -> str:
     if spec.name not in _DIGESTS:
         raise UnknownDataSet(spec.name, ("digits", *_DIGESTS))
     try:
-        return _DIGESTS[spec.name](spec.name, spec.path)
+        return _DIGESTS[spec.name](spec.name, spec.path, told or _silent)
     except OSError as error:
         raise DataPathMissing(spec.name, spec.path, f"files that can be read ({error})") from error
 
 
-def identity(spec: DataSpec) -> Data:
-    """Returns the data set as a candidate carries it; raises `DataError` as `fingerprint` does."""
+def fingerprint_of_test(name: str, path: str | None, told: Told | None = None) -> str:
+    """Returns the digest of the test split of a folder of images; raises `DataError` as `fingerprint` does."""
+    folder = folder_of_test(name, path)
+    try:
+        return _files_digest(folder, _all_images(folder), told or _silent)
+    except OSError as error:
+        raise DataPathMissing(name, path, f"files that can be read ({error})") from error
+
+
+def identity(spec: DataSpec, told: Told | None = None) -> Data:
+    """Returns the data set as a candidate carries it.
+
+    Raises:
+        DataError: as `fingerprint` does.
+        ImpossibleSetting: if it asks for what is done to the images of a folder only.
+    """
+    if spec.name != "image_folder":
+        _only_folders("data.image_size", spec.image_size, "proxy.resolution resizes those of other data sets")
+        _only_folders("data.skip_broken", spec.skip_broken, "those of other data sets cannot be told apart")
     return Data(
         name=spec.name,
-        fingerprint=fingerprint(spec),
+        fingerprint=fingerprint(spec, told),
         validation_fraction=spec.validation_fraction,
         split_seed=spec.split_seed,
         image_size=spec.image_size,
@@ -131,11 +155,33 @@ def train_folder(name: str, path: str | None) -> Path:
         raise DataPathMissing(name, None if root is None else str(root), expected)
     if (root / "train").is_dir():
         return root / "train"
-    if held_out := sorted(_TEST_NAMES.intersection(entry.name.lower() for entry in root.iterdir() if entry.is_dir())):
+    if held_out := _test_folders(root):
         raise DataMalformed(
-            name, str(root), held_out[0], "a folder for testing, and there is no folder train", expected
+            name, str(root), held_out[0].name, "a folder for testing, and there is no folder train", expected
         )
     return root
+
+
+def folder_of_test(name: str, path: str | None) -> Path:
+    """Returns the folder of the test split: beside `train` the first of `test`, `val`, `valid` and `validation`.
+
+    ImageNet has no labels for its test images; what papers report is the accuracy on its folder `val`.
+
+    Raises:
+        DataPathMissing: if there is none.
+    """
+    root = None if path is None else expand(name, path)
+    found = _test_folders(root) if root is not None and (root / "train").is_dir() else []
+    if not found:
+        expected = f"a folder {', '.join(_TEST_NAMES[:-1])} or {_TEST_NAMES[-1]} beside train, with the same classes"
+        raise DataPathMissing(name, None if root is None else str(root), expected)
+    return found[0]
+
+
+def _test_folders(root: Path) -> list[Path]:
+    """Folders for testing, the one that counts first."""
+    found = [entry for entry in root.iterdir() if entry.is_dir() and entry.name.lower() in _TEST_NAMES]
+    return sorted(found, key=lambda entry: (_TEST_NAMES.index(entry.name.lower()), entry.name))
 
 
 def class_images(folder: Path) -> dict[str, list[Path]]:
@@ -165,27 +211,41 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
-def _npz_digest(name: str, path: str | None) -> str:
+def _all_images(folder: Path) -> list[Path]:
+    return [image for images in class_images(folder).values() for image in images]
+
+
+def _silent(done: int, total: int) -> None:
+    pass
+
+
+def _only_folders(key: str, value: object, why: str) -> None:
+    if value is not None:
+        raise ImpossibleSetting(key, value, f"none: it is for the images of an image_folder, {why}")
+
+
+def _npz_digest(name: str, path: str | None, told: Told) -> str:
     hasher = blake3()
     hasher.update_mmap(npz_file(name, path))
     return hasher.hexdigest()
 
 
-def _folder_digest(name: str, path: str | None) -> str:
+def _folder_digest(name: str, path: str | None, told: Told) -> str:
     folder = train_folder(name, path)
-    return _files_digest(folder, [image for images in class_images(folder).values() for image in images])
+    return _files_digest(folder, _all_images(folder), told)
 
 
-def _torchvision_digest(name: str, path: str | None) -> str:
+def _torchvision_digest(name: str, path: str | None, told: Told) -> str:
     known = TORCHVISION[name]
     folder = torchvision_folder(name, path) / known.folder
-    return _files_digest(folder, [folder / file for file in known.files])
+    return _files_digest(folder, [folder / file for file in known.files], told)
 
 
-def _files_digest(folder: Path, files: list[Path]) -> str:
+def _files_digest(folder: Path, files: list[Path], told: Told) -> str:
     """BLAKE3 over each file's relative path, its length and its bytes, in the order given."""
     hasher = blake3()
-    for file in files:
+    for done, file in enumerate(files):
+        told(done, len(files))
         relative = os.fsencode(file.relative_to(folder).as_posix())
         hasher.update(len(relative).to_bytes(8, "little") + relative)
         hasher.update(file.stat().st_size.to_bytes(8, "little"))
@@ -200,7 +260,7 @@ def _blocks(file: Path) -> Iterator[bytes]:
             yield block
 
 
-_DIGESTS: dict[str, Callable[[str, str | None], str]] = {
+_DIGESTS: dict[str, Callable[[str, str | None, Told], str]] = {
     "npz": _npz_digest,
     "image_folder": _folder_digest,
     **dict.fromkeys(TORCHVISION, _torchvision_digest),

@@ -134,6 +134,21 @@ class Job:
             )
         self._listen()
 
+    def preparing(self, what: str, done: int = 0, total: int = 0) -> None:
+        """Says what goes on before there is anything to save, as `alive` does.
+
+        Args:
+            what: e.g. `decoding images`.
+            done: how much of it is done.
+            total: how much there is; 0 if that is not known.
+
+        Raises:
+            Stopping: if the job is asked to stop. What is prepared so far has to be kept already.
+        """
+        self.alive(0, done, total, note=f"{what}: {done:,} of {total:,}" if total else what)
+        if self.stop_requested:
+            raise Stopping
+
     def saved(self, digest: str, epoch: int, step: int, metrics: EpochMetrics | None = None) -> None:
         """Reports a checkpoint that is durable.
 

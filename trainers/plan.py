@@ -45,6 +45,8 @@ class Plan(NamedTuple):
         Raises:
             InvalidArchitecture: if the genes are not of the space.
             DataError: if the data set cannot be used.
+            StoreError: if its decoded images cannot be kept.
+            Stopping: if the job is asked to stop while they are decoded.
             ImpossibleSetting: if the proxy does not fit the images or the networks of the space, or blocks are to be
                 inherited.
         """
@@ -53,7 +55,7 @@ class Plan(NamedTuple):
         device = torch.device(job.device)
         make_deterministic(device)
         genotype = spaces.create(candidate.space).decode(candidate.architecture)
-        images = datasets.load(candidate.data, job.settings.data_path)
+        images = datasets.load(candidate.data, job.settings.data_path, job.settings.cache, job.preparing)
         shape = Shape.of(
             candidate.proxy,
             resolution=settings.resolution(candidate.proxy, images.size),

@@ -47,6 +47,9 @@ def _lines(report: GcReport) -> Iterator[str]:
         f"kept {plural(report.packs_kept, 'pack')} and {plural(report.manifests_kept, 'manifest')}: "
         f"{size(report.bytes_kept)}"
     )
+    if report.caches_kept or report.caches_removed:
+        removed = f"{plural(report.caches_removed, 'folder')} of decoded images: {size(report.cache_bytes_freed)}"
+        yield f"{verb} {removed}; kept {report.caches_kept}: {size(report.cache_bytes_kept)}"
     yield from report.problems
-    if report.dry_run and report.bytes_freed:
+    if report.dry_run and (report.bytes_freed or report.cache_bytes_freed):
         yield "Nothing was deleted: add --delete to do it."
