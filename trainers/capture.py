@@ -139,10 +139,9 @@ class Captured:
             self._training = self._record(self._work)
             if self._training is None:
                 return self._eager.step(number, alive)
+        images, before = self._parts * self._eager.data.batch_size, self.sums.images
         self._training.replay()
-        self._next = number + 1
-        images = self._parts * self._eager.data.batch_size
-        self.sums.images += images
+        self._next, self.sums.images = number + 1, before + images  # numbers of this side, which no graph counts
         return images
 
     @torch.no_grad()
@@ -215,14 +214,9 @@ class Captured:
         eager = self._eager
         found = []
         for batch in schedule.batches_of(number, eager.data.steps, eager.recipe):
-            pixels = eager.epoch.pixels(batch)
-            keep = self._keep(batch) if eager.drops_paths else None
-            found.append([*eager.epoch.draws(batch), *(each for each in (pixels, keep) if each is not None)])
+            others = (eager.epoch.pixels(batch), eager.keep(batch))
+            found.append([*eager.epoch.draws(batch), *(each for each in others if each is not None)])
         return [torch.stack(each) for each in zip(*found, strict=True)]
-
-    def _keep(self, batch: int) -> Tensor:
-        keep = self._eager.keep(batch)
-        return torch.ones(self._eager.network.paths, self._eager.data.batch_size) if keep is None else keep
 
     def _record_scoring(self, images: Tensor, labels: Tensor) -> _Scoring | None:
         eager, sums = self._eager, Sums.zero(images.device)

@@ -24,7 +24,7 @@ Alive = Callable[[], None]
 
 
 class Stepper(Protocol):
-    """Makes the steps of a training, in any order that the trainer asks for; the draws of a step are always the same."""
+    """Makes the steps of a training, in any order that is asked for; the draws of a step are always the same."""
 
     @property
     def sums(self) -> Sums:
@@ -62,10 +62,22 @@ class Eager:
         data: of the candidate.
         recipe: how it is trained.
         seed: the candidate's; decides the order of the images, their augmentation, and dropped paths.
+        fused: whether the learning rate is a tensor and the update one kernel, as in a captured step; if absent,
+            whether it runs on a GPU.
     """
 
-    def __init__(self, network: Network, optimizer: SGD, data: DeviceData, recipe: Recipe, seed: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        optimizer: SGD,
+        data: DeviceData,
+        recipe: Recipe,
+        seed: int,
+        *,
+        fused: bool | None = None,
+    ) -> None:
         self.network, self.optimizer, self.data, self.recipe, self.seed = network, optimizer, data, recipe, seed
+        self._fused = data.device.type == "cuda" if fused is None else fused
         self.sums = Sums.zero(data.device)
         self.steps = schedule.steps_of(data.steps, recipe)
 
@@ -78,13 +90,12 @@ class Eager:
         self.network.train()
         numbers = schedule.batches_of(number, self.data.steps, self.recipe)
         rate = self.rate(number)
-        on_device = torch.full((), rate, dtype=torch.float32, device=self.data.device)
         train_step(
             self.network,
             self.optimizer,
             self._batches(numbers, alive),
             len(numbers),
-            on_device if self.data.device.type == "cuda" else rate,  # there the same update as in a captured step
+            torch.full((), rate, dtype=torch.float32, device=self.data.device) if self._fused else rate,
             self.recipe,
             self.sums,
         )
@@ -103,14 +114,18 @@ class Eager:
 
     @property
     def drops_paths(self) -> bool:
-        """Whether there is anything to drop: a recipe that drops paths, and a network that has such paths."""
+        """Whether there is anything to drop: a recipe that drops paths, and a network that has some."""
         return self.recipe.path_dropout is not None and self.network.paths > 0
 
     def keep(self, batch: int) -> Tensor | None:
-        """Returns the masks of a batch's paths, on the CPU; none while the probability is 0."""
-        probability = schedule.path_dropout(self.recipe, self.number) if self.drops_paths else 0.0
-        if not probability:
+        """Returns the masks of a batch's paths, on the CPU; none if there is nothing to drop in any epoch.
+
+        While the probability is 0 they keep everything: a captured step has them in every epoch, and a product with 1
+        can change the order in which gradients are summed.
+        """
+        if not self.drops_paths:
             return None
+        probability = schedule.path_dropout(self.recipe, self.number)
         shape = (self.network.paths, self.data.batch_size)
         return path_masks(probability, shape, self.seed, self.number, batch)
 
