@@ -7,7 +7,21 @@ import sys
 
 import typer
 
-from orchestrator.commands import check, cost, devices, gc, report, run, searches, show, status, story, version
+from orchestrator.commands import (
+    check,
+    cost,
+    devices,
+    export,
+    gc,
+    report,
+    retrain,
+    run,
+    searches,
+    show,
+    status,
+    story,
+    version,
+)
 
 app = typer.Typer(
     name="coldframe",
@@ -18,6 +32,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run")(run.run)
+app.command("retrain")(retrain.retrain)
+app.command("export")(export.export)
 app.command("list")(searches.searches)
 app.command("status")(status.status)
 app.command("show")(show.show)
@@ -27,6 +43,7 @@ app.command("devices")(devices.devices)
 app.command("check")(check.check)
 app.command("gc")(gc.gc)
 app.command("cost")(cost.cost)
+app.command("simulate")(simulate.simulate)
 app.command("version")(version.version)
 
 

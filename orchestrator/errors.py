@@ -5,12 +5,15 @@ OrchestratorError
 ├── TotalLowered
 ├── UnknownSearch
 ├── UnknownId
+├── NoNetwork
+├── RetrainRefused
 ├── InvalidTransition
 ├── InvariantBroken
 ├── WorkerHandshakeFailed
 ├── WrongThread
 ├── WorkersKeepDying
 ├── DeviceUnavailable
+├── SimulationFailed
 └── SearchCrashed
 """
 
@@ -67,6 +70,20 @@ class UnknownId(OrchestratorError):
         super().__init__(f"{kind} {text!r} {how}")
 
 
+class NoNetwork(OrchestratorError):
+    """Raised when something that was named has no trained network to take."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what} {why}")
+
+
+class RetrainRefused(OrchestratorError):
+    """Raised when the networks of a search cannot be retrained as was asked; says what to ask for instead."""
+
+    def __init__(self, search: str, why: str) -> None:
+        super().__init__(f"the networks of search {search!r} cannot be retrained like this: {why}")
+
+
 class InvalidTransition(OrchestratorError):
     """Raised when a job is moved along an edge that its table does not have. This is a defect of coldframe."""
 
@@ -118,6 +135,15 @@ class DeviceUnavailable(OrchestratorError):
 
     def __init__(self, wanted: str, found: str) -> None:
         super().__init__(f"resources.device is {wanted!r}, but this machine has {found}")
+
+
+class SimulationFailed(OrchestratorError):
+    """Raised when a process that simulates searches ended before it was done."""
+
+    exit_code = 1
+
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__(f"a process that simulates searches ended with status {status}: {said.strip() or 'no words'}")
 
 
 class SearchCrashed(OrchestratorError):

@@ -32,13 +32,11 @@ def run(
         end = foreground.run(spec, store, workers=workers, observer=watcher)
     finally:
         watcher.close()
-    _conclude(end, store, report, as_json)
-    if end.signal is not None:
-        raise typer.Exit(128 + end.signal)
+    conclude(end, store, report, as_json)
 
 
-def _conclude(end: RunEnd, store: Path, folder: Path | None, as_json: bool) -> None:
-    """Prints what the search came to, and writes the report if one is wanted."""
+def conclude(end: RunEnd, store: Path, folder: Path | None, as_json: bool) -> None:
+    """Prints what a search came to, writes the report if one is wanted, and exits as a signal demands."""
     from orchestrator import summary
     from orchestrator.conclusion import conclusion
     from orchestrator.views import search_view
@@ -51,8 +49,10 @@ def _conclude(end: RunEnd, store: Path, folder: Path | None, as_json: bool) -> N
             write(found.history, end.search, folder, alive=False)
     if as_json:
         print_json(summary.summary(view))
-        return
-    for line in conclusion(view, repeated=end.repeated):
-        typer.echo(line)
-    if folder is not None:
-        typer.echo(f"report: {folder / 'report.html'}")
+    else:
+        for line in conclusion(view, repeated=end.repeated):
+            typer.echo(line)
+        if folder is not None:
+            typer.echo(f"report: {folder / 'report.html'}")
+    if end.signal is not None:
+        raise typer.Exit(128 + end.signal)
