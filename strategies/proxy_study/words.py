@@ -173,7 +173,7 @@ def _apart(study: Study) -> Iterator[str]:
 def _times(acceleration: float | None) -> str:
     if acceleration is None:
         return "at an unknown cost"
-    return f"{acceleration:,.0f} times faster" if acceleration >= 10 else f"{acceleration:.2g} times as fast"
+    return f"{acceleration:,.0f} times as fast" if acceleration >= 10 else f"{acceleration:.2g} times as fast"
 
 
 def _some(texts: Sequence[str]) -> str:
