@@ -12,9 +12,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from store.records.base import digest
 from store.records.candidates import Architecture, Candidate
-from store.records.outcomes import EpochMetrics, Trained
+from store.records.outcomes import EpochMetrics, Evaluated, Measured, Trained
+from store.records.requests import Measure
 from strategies.errors import InvalidArchitecture
 from strategies.spaces.base import Space
 from strategies.spaces.nasbench201 import NAME as NASBENCH201
@@ -58,9 +58,11 @@ class Benchmark:
         self._final = _finals(self._column)
         self._rows = self._keyed()
         self._known: dict[tuple[int, ...], int] = {}
+        self._complete = False
         self._sizes = self._read_sizes()
         self._seconds = self._read_seconds()
         self._curve = lru_cache(maxsize=_CURVES)(self._make_curve)
+        self._history = lru_cache(maxsize=_CURVES)(self._make_history)
 
     @property
     def best(self) -> float:
@@ -97,8 +99,8 @@ class Benchmark:
         """
         return self._seconds[self._row(architecture)]
 
-    def train(self, candidate: Candidate, epochs: int, checkpoint: str | None = None) -> Trained:
-        """Returns what a candidate's training comes to, as if it had been trained.
+    def train(self, candidate: Candidate, epochs: int, checkpoint: str = "") -> Trained:
+        """Returns what a candidate's training comes to, as if it had been trained; `checkpoint` is its manifest.
 
         Training accuracies and all losses are made up: the validation accuracy, and its negative logarithm. Where the
         candidate holds no images out, there is no validation accuracy.
@@ -119,11 +121,32 @@ class Benchmark:
             candidate=candidate.id,
             epochs=epochs,
             accuracy=max(curve) if held_out else None,
-            history=tuple(_metrics(epoch, accuracy, held_out) for epoch, accuracy in enumerate(curve, 1)),
-            checkpoint=checkpoint or digest([candidate.id, epochs]),
+            history=self._history(self._row(candidate.architecture), candidate.seed, held_out)[:epochs],
+            checkpoint=checkpoint,
             parameters=parameters,
             multiply_adds=multiply_adds,
         )
+
+    def evaluate(self, candidate: Candidate, epoch: int, split: str) -> Evaluated:
+        """Returns the score of a candidate's weights after so many epochs; no image is looked at.
+
+        Raises:
+            ImpossibleSetting: if the test split is asked for and there is no column of it, or the candidate holds
+                images out, and so may still be chosen by what it scores.
+        """
+        accuracy = self.curve(candidate.architecture, candidate.seed)[epoch - 1]
+        if split == "test":
+            if candidate.data.validation_fraction > 0:
+                raise ImpossibleSetting("split", split, "validation: the test split is for retrained networks")
+            accuracy = self.test(candidate.architecture)
+        return Evaluated(accuracy=accuracy, loss=loss(accuracy), images=0)
+
+    def measure(self, request: Measure) -> Measured:
+        """Returns what a candidate's network costs; raises `ImpossibleSetting` for a latency, which no table has."""
+        if request.device is not None:
+            raise ImpossibleSetting("measure.device", request.device, "nothing: a table has no latencies")
+        parameters, multiply_adds = self.size(request.candidate.architecture)
+        return Measured(parameters=parameters, multiply_adds=multiply_adds)
 
     def check_complete(self) -> None:
         """Checks that every architecture of the space is in the table, where they can be counted out.
@@ -131,7 +154,7 @@ class Benchmark:
         Raises:
             TableMalformed: saying how many are missing, and one of them.
         """
-        if math.prod(self._space.choices) > ENUMERABLE:
+        if self._complete or math.prod(self._space.choices) > ENUMERABLE:
             return
         every = itertools.product(*(range(count) for count in self._space.choices))
         name = self._space.spec.name
@@ -139,6 +162,7 @@ class Benchmark:
         if missing := sorted(keys - self._rows.keys(), key=str):
             found = f"it lacks {len(missing)} of the {len(keys)} architectures of the space {name}, e.g. {missing[0]}"
             raise TableMalformed(self._table.path, self._kind, found, "all of them")
+        self._complete = True
 
     @property
     def _kind(self) -> str:
@@ -185,6 +209,10 @@ class Benchmark:
             return tuple(self._column[row].tolist())
         name = str(self._table.keys[row])
         return tuple(self._noise.curve(self._final[row], self.epochs, architecture=name, seed=seed).tolist())
+
+    def _make_history(self, row: int, seed: int, held_out: bool) -> tuple[EpochMetrics, ...]:
+        curve = enumerate(self._curve(row, seed), 1)
+        return tuple(_metrics(epoch, accuracy, held_out) for epoch, accuracy in curve)
 
     def _read_sizes(self) -> list[Size]:
         parameters, multiply_adds = self._table.positive(PARAMETERS), self._table.positive(MULTIPLY_ADDS)

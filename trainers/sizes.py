@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 CONV_3X3, CONV_1X1 = "nor_conv_3x3", "nor_conv_1x1"
@@ -27,10 +28,14 @@ def nasbench201(operations: Sequence[str]) -> Size:
     Args:
         operations: of the cell's edges.
     """
+    return _size(operations.count(CONV_3X3), operations.count(CONV_1X1))
+
+
+@lru_cache(maxsize=64)
+def _size(threes: int, ones: int) -> Size:
     parameters, multiply_adds = _PARAMETERS, _MULTIPLY_ADDS
-    for name, taps in ((CONV_3X3, 9), (CONV_1X1, 1)):
-        edges = _CELLS * operations.count(name)
-        parameters += edges * sum(taps * width**2 + 2 * width for width in _WIDTHS)
+    for edges, taps in ((threes, 9), (ones, 1)):
+        parameters += edges * _CELLS * sum(taps * width**2 + 2 * width for width in _WIDTHS)
         work = sum(taps * width**2 * side**2 for width, side in zip(_WIDTHS, _SIDES, strict=True))
-        multiply_adds += edges * work
+        multiply_adds += edges * _CELLS * work
     return Size(parameters, multiply_adds)

@@ -194,6 +194,6 @@ def _check_different(path: Path, name: str, keys: Sequence[Key]) -> None:
 
 
 def _exact(column: Array) -> Numbers:
-    """Returns numbers with the digits that they were written with: 82.188 is not 82.18800354 because it was a float32."""
+    """Returns numbers as they were written: 82.188 does not become 82.18800354 because it was kept as a float32."""
     short = column.dtype.kind == "f" and column.dtype.itemsize < 8
     return column.astype(np.str_).astype(np.float64) if short else column.astype(np.float64)

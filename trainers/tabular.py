@@ -15,8 +15,7 @@ from store.records.requests import Evaluate, Measure, Train
 from strategies.spaces import registry as spaces
 from trainers import table
 from trainers.benchmark import Benchmark
-from trainers.curve import loss
-from trainers.errors import CheckpointMismatch, ImpossibleSetting, TableMissing
+from trainers.errors import CheckpointMismatch, TableMissing
 from trainers.job import Job
 from trainers.options import TabularOptions
 
@@ -47,30 +46,19 @@ class TabularTrainer:
         return found.model_copy(update={"checkpoint": checkpoint})
 
     def evaluate(self, job: Job) -> Evaluated:
-        """Gives the table's accuracy after the checkpoint's epochs, or that of its test column; no image is looked at.
+        """Gives the table's accuracy after the checkpoint's epochs, or that of its test column.
 
         Raises:
-            ImpossibleSetting: if test accuracies are asked for and there is no column of them, or the candidate held
-                images out, and so may still be chosen by what it scores.
+            ImpossibleSetting: as `Benchmark.evaluate`.
         """
         request = cast(Evaluate, job.request)
-        candidate = request.candidate
-        epoch = _epoch(job, candidate, request.checkpoint)
-        benchmark = _benchmark(job, candidate)
-        accuracy = benchmark.curve(candidate.architecture, candidate.seed)[epoch - 1]
-        if request.split == "test":
-            if candidate.data.validation_fraction > 0:
-                raise ImpossibleSetting("split", "test", "validation: the test split is for retrained networks")
-            accuracy = benchmark.test(candidate.architecture)
-        return Evaluated(accuracy=accuracy, loss=loss(accuracy), images=0)
+        epoch = _epoch(job, request.candidate, request.checkpoint)
+        return _benchmark(job, request.candidate).evaluate(request.candidate, epoch, request.split)
 
     def measure(self, job: Job) -> Measured:
         """Gives what the table, or the formula of its space, says; raises `ImpossibleSetting` for a latency."""
         request = cast(Measure, job.request)
-        if request.device is not None:
-            raise ImpossibleSetting("measure.device", request.device, "nothing: a table has no latencies")
-        size = _benchmark(job, request.candidate).size(request.candidate.architecture)
-        return Measured(parameters=size.parameters, multiply_adds=size.multiply_adds)
+        return _benchmark(job, request.candidate).measure(request)
 
 
 def benchmark(trainer: Named, space: Named, path: str) -> Benchmark:

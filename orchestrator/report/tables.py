@@ -44,12 +44,12 @@ def candidates(view: SearchView) -> str:
     """Every candidate of the search, in the order of birth."""
     rows = ([getattr(candidate, name) for name in CANDIDATES] for candidate in view.candidates)
     genes = (" ".join(map(str, candidate.architecture["genes"])) for candidate in view.candidates)
-    return _csv([*CANDIDATES, "genes"], ([*row, gene] for row, gene in zip(rows, genes, strict=True)))
+    return comma_separated([*CANDIDATES, "genes"], ([*row, gene] for row, gene in zip(rows, genes, strict=True)))
 
 
 def curves(view: SearchView) -> str:
     """Validation and training accuracy of every candidate after each of its epochs."""
-    return _csv(["index", "candidate", "epoch", "validation_accuracy", "train_accuracy"], _epochs(view))
+    return comma_separated(["index", "candidate", "epoch", "validation_accuracy", "train_accuracy"], _epochs(view))
 
 
 def cycles(view: SearchView) -> str:
@@ -57,12 +57,12 @@ def cycles(view: SearchView) -> str:
     columns = {name: values for name, values in view.curves.items() if isinstance(values, list | tuple)}
     length = max(map(len, columns.values()), default=0)
     rows = ([values[row] if row < len(values) else None for values in columns.values()] for row in range(length))
-    return _csv(list(columns), rows)
+    return comma_separated(list(columns), rows)
 
 
 def attempts(history: History, view: SearchView) -> str:
     """Every attempt at every job that the search queued."""
-    return _csv(ATTEMPTS, _attempts(history, view))
+    return comma_separated(ATTEMPTS, _attempts(history, view))
 
 
 def best(view: SearchView) -> str:
@@ -87,7 +87,8 @@ def _attempts(history: History, view: SearchView) -> Iterator[list[Any]]:
                 yield [job.id, job.words, a.number, a.worker, a.device, a.epoch, *end]
 
 
-def _csv(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def comma_separated(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Returns a table as CSV; text that a spreadsheet would take for a formula is preceded by an apostrophe."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(headings)
