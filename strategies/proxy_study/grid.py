@@ -40,7 +40,7 @@ class Planned:
         epochs: where its accuracy is read.
         label: what sets it apart beside (c, r, s, e).
         families: settings that have one in common may be compared along a factor; it says what they have in common.
-        key: where in the spec it stands, for errors.
+        key: the table of the spec that it comes from, for errors; empty for the grid.
     """
 
     name: str
@@ -109,7 +109,8 @@ def grid(options: ProxyStudyOptions, spec: SearchSpec) -> Grid:
     reference = _reference(spec.reference)
     settings = _without_overlap([*_product(options, spec), *_extras(options, spec, problems)], problems)
     for planned in (reference, *settings):
-        problems += _impossible(planned, spec, reads_table=planned is reference and spec.reference.trainer is not None)
+        reads_table = planned is reference and spec.reference.trainer is not None
+        problems += _impossible(planned, spec, reads_table=reads_table, gridded=bool(options.resolutions))
     if problems:
         raise InvalidOptions(list(dict.fromkeys(problems)))
     return _served(reference, settings, spec)
@@ -150,7 +151,7 @@ def _product(options: ProxyStudyOptions, spec: SearchSpec) -> Iterator[Planned]:
         recipe = _scheduled(spec.recipe, max(options.epochs) if schedule == "shared" else epochs)
         planned = _planned(proxy.model_copy(update=changed), recipe, epochs, several_cells=len(options.cells) > 1)
         apart = SHARED if both and schedule == "shared" else None
-        yield replace(planned, label=apart or planned.label, families=frozenset({schedule}), key="strategy")
+        yield replace(planned, label=apart or planned.label, families=frozenset({schedule}))
 
 
 def _planned(proxy: Proxy, recipe: Recipe, epochs: int, *, several_cells: bool) -> Planned:
@@ -217,10 +218,12 @@ def _identity(planned: Planned) -> str:
     return f"{proxy.model_dump_json()} {recipe.model_dump_json()} {epochs}"
 
 
-def _impossible(planned: Planned, spec: SearchSpec, *, reads_table: bool) -> Iterator[OptionProblem]:
+def _impossible(planned: Planned, spec: SearchSpec, *, reads_table: bool, gridded: bool) -> Iterator[OptionProblem]:
     """Yields why no network can be trained so; what hangs on the images is for the trainer to say."""
     proxy, pixels = planned.proxy, planned.proxy.resolution
-    key = f"{planned.key}.resolutions" if planned.key == "strategy" else f"{planned.key}.proxy.resolution"
+    key = f"{planned.key}.proxy.resolution" if planned.key else "proxy.resolution"
+    if planned.families and gridded:
+        key = "strategy.resolutions"
     if pixels is None or reads_table:
         return
     if pixels % 4:
