@@ -18,6 +18,7 @@ from orchestrator.commands import (
     run,
     searches,
     show,
+    simulate,
     status,
     story,
     version,
