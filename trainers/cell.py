@@ -1,34 +1,22 @@
-"""The `cell` trainer: trains networks of cells in a reduced setting (EcoNAS sections 3 and 4, appendix A5.2).
-
-One loop, that can be left and entered again between any two steps: what it goes on from is a checkpoint's weights,
-momentum and running sums, and the position (epoch, step). Nothing else decides the next step, so that a training that
-was stopped or killed ends with the bits that it would have had.
-"""
+"""The `cell` trainer: trains, scores and measures networks of cells (EcoNAS sections 3 and 4, appendix A5)."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import cast
 
 from torch import Tensor
 
-from store.records.outcomes import EpochMetrics, Evaluated, Measured, Trained, best_accuracy
+from store.records.outcomes import Evaluated, Measured, Trained
 from store.records.requests import Evaluate, Measure, Train
 from trainers import datasets, latency, state
-from trainers.capture import WINDOW, Captured, CudaGraphs
 from trainers.data import DeviceData
-from trainers.errors import CheckpointMismatch, Diverged, ImpossibleSetting
-from trainers.job import Job, Stopping
+from trainers.errors import ImpossibleSetting
+from trainers.job import Job
 from trainers.plan import Plan
-from trainers.sgd import SGD
-from trainers.step import Sums, evaluate
-from trainers.stepper import Eager, Stepper
-
-_CHECK_STEPS = {"cpu": 1, "cuda": WINDOW}
-"""Steps between looks at the loss; on a GPU each look waits. Never by the clock: no outcome may depend on that."""
+from trainers.step import evaluate
+from trainers.training import Training, heard
 
 
 class CellTrainer:
@@ -50,7 +38,7 @@ class CellTrainer:
         job.alive(0, 0, 0, note="loading the data set")
         plan = Plan.of(job, request.candidate)
         plan.check_recipe()
-        training = _Training(job, plan, self._device_data(job, plan))
+        training = Training(job, plan, self._device_data(job, plan))
         try:
             if job.resume is not None:
                 training.restore(job.resume)
@@ -64,7 +52,7 @@ class CellTrainer:
         """Scores the candidate of an `Evaluate` request with the weights of its checkpoint, without augmentation.
 
         Raises:
-            BadRequest: if the data, the setting or the checkpoint cannot be used.
+            BadRequest: if the data, the setting or the checkpoint cannot be used, or there are no such images.
             StoreError: if the checkpoint cannot be read.
         """
         request = cast(Evaluate, job.request)
@@ -73,9 +61,9 @@ class CellTrainer:
         data = self._device_data(job, plan)
         network = plan.network()
         state.restore(request.checkpoint, job.checkpoints.load(request.checkpoint).tensors, network)
-        batches = data.validation() if request.split == "validation" else data.training()
+        batches = _batches(job, plan, data, request.split)
         alive = partial(job.alive, 0, 0, 0, note=f"scoring {request.split} images")
-        sums = evaluate(network, _heard(batches, alive), plan.device, plan.recipe)
+        sums = evaluate(network, heard(batches, alive), plan.device, plan.recipe)
         loss, accuracy = sums.means()
         return Evaluated(accuracy=accuracy, loss=loss, images=sums.images)
 
@@ -108,142 +96,14 @@ class CellTrainer:
         return self._data[1]
 
 
-class _Training:
-    """A training under way: network, momentum, running sums, and the position (epochs done, steps of the next).
-
-    A step is one of the optimiser: where gradients are accumulated it takes several batches, and is left only whole.
-    """
-
-    def __init__(self, job: Job, plan: Plan, data: DeviceData) -> None:
-        self.epoch = self.step = 0
-        self._job, self._plan, self._data = job, plan, data
-        self._recipe = plan.candidate.recipe
-        self._network = plan.network()
-        self._optimizer = SGD(self._network, self._recipe)
-        self._stepper = _stepper(job, Eager(self._network, self._optimizer, data, self._recipe, plan.candidate.seed))
-        self._history: list[EpochMetrics] = []
-        self._saved = (0, 0, "")
-        self._started, self._images_done = time.monotonic(), 0
-
-    def restore(self, digest: str) -> None:
-        """Takes over a checkpoint: the next step is the one after its last."""
-        manifest, tensors = self._job.checkpoints.load(digest)
-        if manifest.candidate != self._plan.candidate.id:
-            raise CheckpointMismatch(digest, manifest.candidate[:8], "it is of another candidate,")
-        if manifest.position != self._position():
-            raise CheckpointMismatch(digest, manifest.position, f"its data are not {self._position()} but")
-        epochs = cast(Train, self._job.request).epochs
-        if (manifest.epoch, manifest.step) > (epochs, 0):
-            raise CheckpointMismatch(digest, f"the {epochs} epochs asked for", f"its epoch {manifest.epoch} is past")
-        state.restore(digest, tensors, self._network, self._optimizer)
-        self.epoch, self.step = manifest.epoch, manifest.step
-        self._history = list(manifest.history)
-        if manifest.sums:
-            self._sums.set(manifest.sums)
-        self._saved = (self.epoch, self.step, digest)
-
-    def run_epoch(self) -> None:
-        """Goes from where it is to the epoch's end, validates, and saves."""
-        self._stepper.begin(self.epoch + 1)
-        while self.step < self._stepper.steps:
-            self._hear()
-            self._images_done += self._stepper.step(self.step, self._tell)
-            self.step += 1
-            self._check()
-            if self._job.checkpoint_due and self.step < self._stepper.steps and self._sums.finite:
-                self._save()
-        self._end_epoch()
-
-    def close(self) -> None:
-        """Gives back what the steps held on the device."""
-        self._stepper.close()
-
-    def outcome(self) -> Trained:
-        """The answer: the best validation accuracy of all epochs (facts B0), and the last checkpoint."""
-        parameters, multiply_adds = self._plan.cost()
-        return Trained(
-            candidate=self._plan.candidate.id,
-            epochs=self.epoch,
-            accuracy=best_accuracy(self._history),
-            history=tuple(self._history),
-            checkpoint=self._saved[2],
-            parameters=parameters,
-            multiply_adds=multiply_adds,
-            images=self._data.steps * self._data.batch_size,
-        )
-
-    def _end_epoch(self) -> None:
-        validated = self._stepper.evaluate(_heard(self._data.validation(), self._hear))
-        if not validated.finite:
-            raise Diverged(self.epoch + 1, self.step, "the validation loss")
-        train_loss, train_accuracy = self._sums.means()
-        loss, accuracy = validated.means() if validated.images else (None, None)
-        self.epoch, self.step = self.epoch + 1, 0
-        self._sums.clear()
-        metrics = EpochMetrics(
-            epoch=self.epoch,
-            train_loss=train_loss,
-            train_accuracy=train_accuracy,
-            validation_loss=loss,
-            validation_accuracy=accuracy,
-        )
-        self._history.append(metrics)
-        if self._recipe.reset_momentum_epochs and self.epoch % self._recipe.reset_momentum_epochs == 0:
-            self._optimizer.forget()
-        self._job.strike(self.epoch)
-        self._save(metrics)
-
-    @property
-    def _sums(self) -> Sums:
-        return self._stepper.sums
-
-    def _tell(self) -> None:
-        rate = self._images_done / max(time.monotonic() - self._started, 1e-9)
-        steps = self._stepper.steps
-        self._job.alive(self.epoch, self.step, steps, images_per_second=rate if self._images_done else None)
-
-    def _hear(self) -> None:
-        """Says that it lives; leaves if asked to, after saving what is not saved yet."""
-        self._tell()
-        if not self._job.stop_requested:
-            return
-        if (self.epoch, self.step) != self._saved[:2] and self._sums.finite:
-            self._save()
-        raise Stopping
-
-    def _check(self) -> None:
-        due = self.step % _CHECK_STEPS[self._plan.device.type] == 0 or self.step == self._stepper.steps
-        if due and not self._sums.finite:
-            raise Diverged(self.epoch + 1, self.step)
-
-    def _save(self, metrics: EpochMetrics | None = None) -> None:
-        digest = self._job.checkpoints.save(
-            candidate=self._plan.candidate.id,
-            epoch=self.epoch,
-            step=self.step,
-            history=self._history,
-            sums=self._sums.numbers() if self.step else {},
-            position=self._position(),
-            tensors=state.tensors_of(self._network, self._optimizer),
-        )
-        self._saved = (self.epoch, self.step, digest)
-        self._job.saved(digest, self.epoch, self.step, metrics)
-
-    def _position(self) -> str:
-        """What the order of the data depends on beside (epoch, step): no generator outlives an epoch's start."""
-        data = self._data
-        return json.dumps({"batch_size": data.batch_size, "images": data.images, "seed": self._plan.candidate.seed})
-
-
-def _heard(batches: Iterable[tuple[Tensor, Tensor]], hear: Callable[[], None]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Passes batches on, and before each says that the job is alive."""
-    for batch in batches:
-        hear()
-        yield batch
-
-
-def _stepper(job: Job, eager: Eager) -> Stepper:
-    """Steps are captured on a GPU, unless the search's resources say otherwise: no result depends on it."""
-    if eager.data.device.type == "cuda" and job.settings.cuda_graphs:
-        return Captured(eager, CudaGraphs())
-    return eager
+def _batches(job: Job, plan: Plan, data: DeviceData, split: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """Returns the images of a split. Those of the test split are refused to whoever holds out images to choose by."""
+    asked = plan.candidate.data
+    if split == "test" and asked.validation_fraction:
+        expected = "validation or train; test is for what is trained on all other images (data.validation_fraction = 0)"
+        raise ImpossibleSetting("evaluate.split", split, expected)
+    if split == "validation" and not asked.validation_fraction:
+        raise ImpossibleSetting("evaluate.split", split, "train or test: data.validation_fraction is 0")
+    if split == "test":
+        return data.others(datasets.load_test(asked, job.settings.data_path, job.settings.cache, job.preparing))
+    return data.training() if split == "train" else data.validation()

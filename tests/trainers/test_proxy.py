@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from store.records.candidates import Proxy
+from store.records.reduction import EPOCHS
 from trainers import proxy
 from trainers.errors import ImpossibleSetting
 
@@ -13,6 +14,18 @@ def test_the_values_are_those_of_table_1() -> None:
     assert [proxy.named(f"c{index}r0s0").channels for index in range(5)] == [36, 24, 18, 12, 8]
     assert [proxy.named(f"c0r{index}s0").resolution for index in range(5)] == [32, 24, 16, 12, 8]
     assert [proxy.named(f"c0r0s{index}").sample_ratio for index in range(4)] == [1.0, 0.5, 0.25, 0.125]
+
+
+@pytest.mark.parametrize("c", range(5))
+@pytest.mark.parametrize("r", range(5))
+@pytest.mark.parametrize("s", range(4))
+def test_every_setting_of_table_1_has_its_printed_values(c: int, r: int, s: int) -> None:
+    """EcoNAS Table 1, whose fourth factor is the epochs of a request."""
+    printed = [(36, 24, 18, 12, 8)[c], (32, 24, 16, 12, 8)[r], (1.0, 0.5, 0.25, 0.125)[s]]
+    found = proxy.named(f"c{c}r{r}s{s}")
+    assert [found.channels, found.resolution, found.sample_ratio] == printed
+    assert proxy.name(found) == f"c{c}r{r}s{s}"
+    assert EPOCHS == (30, 60, 90, 120)
 
 
 def test_the_settings_of_the_table_have_names() -> None:

@@ -22,7 +22,7 @@ from trainers.step import Batch, Sums, evaluate, path_masks, train_step
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
 @pytest.mark.parametrize("weight_decay", [0.0, 3e-4])
 def test_sgd_is_torchs(momentum: float, nesterov: bool, weight_decay: float, on_device: bool) -> None:
-    """To the bit of the one that goes tensor by tensor; with the rate as a tensor, of the fused one but for rounding."""
+    """To the bit of the one that goes tensor by tensor; with the rate a tensor, of the fused one but for rounding."""
 
     def network() -> nn.Module:
         torch.manual_seed(0)
