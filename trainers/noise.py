@@ -55,7 +55,7 @@ class Noise:
         own, drawn = normals(architecture, 1)[0], normals(f"{architecture}:{seed}", epochs)
         noise = self.lasting**0.5 * own + (1 - self.lasting) ** 0.5 * (_chain(epochs, self.correlation) @ drawn)
         curve = final * (1 - self.gap * left) + self.sigma * left * noise
-        made: Numbers = np.round(np.clip(curve, 0.0, final), _DIGITS)
+        made: Numbers = np.clip(np.round(curve, _DIGITS), 0.0, final)
         made[-1] = final
         return made
 

@@ -138,8 +138,10 @@ def read(path: Path) -> Table:
 
 def _read_npz(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path) as archive:
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as file, zipfile.ZipFile(file):  # a single array, or a pickle, is no archive
+            file.seek(0)
+            with np.load(file) as archive:
+                return {name: archive[name] for name in archive.files}
     except _DAMAGED as error:
         raise TableMalformed(
             str(path), "file", f"it cannot be read ({error})", "an .npz file of plain arrays"
