@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,6 +139,14 @@ def test_every_recipe_is_whole(each: NamedRecipe) -> None:
     shape.check()
     with pytest.raises(dataclasses.FrozenInstanceError):
         each.epochs = 1  # type: ignore[misc]
+
+
+def test_the_documentation_has_every_recipe_in_its_table_and_among_its_sources() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    table, sources = text.split("## Sources")
+    for name in RECIPES.keys() - {"digits", "cifar10-short"}:
+        assert f"| `{name}` |" in table
+        assert f"`{name}`" in sources
 
 
 def test_an_unknown_name_is_answered_with_those_that_there_are() -> None:
