@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainers.networks import normalisation, pooling
+from trainers.networks import dense, normalisation, pooling
 from trainers.networks.forms import BatchNorm, Form, Pair
 from trainers.networks.normalisation import Statistics
 from trainers.networks.tape import Tape, multiply_into, recorded
@@ -144,7 +144,9 @@ class BatchLast:
         return result
 
     def convolve(self, x: Tensor, weight: Tensor, *, stride: Pair = (1, 1), padding: Pair = (0, 0)) -> Tensor:
-        """See `Form`. Dense kernels are best left to the library, whose layout the tensor is brought into and back."""
+        """See `Form`. What `dense` cannot do is left to the library, in its layout and back again."""
+        if dense.fits(x, weight, stride, padding):
+            return dense.convolve(x, weight, stride[0], self._tape)
         tape, images = self._tape, _to_images(x)
         result = _from_images(functional.conv2d(images, weight, None, stride, padding))
         if tape is not None:

@@ -6,7 +6,6 @@ second and the third a residual block that halves the size; batch normalisation,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import reduce
 from typing import cast
 
@@ -18,11 +17,15 @@ from trainers.networks import operations
 from trainers.networks.base import Network
 from trainers.networks.cells import State
 from trainers.networks.forms import BatchNorm, Form
-from trainers.networks.operations import AveragePool, ConvNorm, Linear, Operation
+from trainers.networks.operations import AveragePool, ConvNorm, Identity, Linear, Operation
 from trainers.networks.shape import Shape, check_bench, check_bench_size
 
 _NAMES = {"nor_conv_1x1": "conv_1x1", "nor_conv_3x3": "conv_3x3"}
 _REDUCTIONS = 2
+
+
+Terms = dict[int, tuple[int, ...]]
+"""For each node that is computed, the edges that are added to it."""
 
 
 class BenchCell(nn.Module):
@@ -30,10 +33,11 @@ class BenchCell(nn.Module):
 
     def __init__(self, genotype: BenchGenotype, channels: int) -> None:
         super().__init__()
-        self.width = channels
         names = [_NAMES.get(name, name) for name in genotype.operations]
         self.edges = nn.ModuleList(operations.create(name, channels, 1) for name in names)
-        self.live = _live(genotype)
+        self._width = channels
+        self._all = _all_terms(genotype)
+        self._needed = _needed_terms(genotype)
 
     def forward(self, x: State, form: Form, *, everything: bool = False) -> State:
         """Computes the cell.
@@ -46,29 +50,27 @@ class BenchCell(nn.Module):
         Returns:
             The last node.
         """
-        states, pools = [x], dict[int, Tensor]()
-        for node in range(1, NODES):
-            if not everything and node not in self.live:
-                states.append(x)
-                continue
-            terms = []
-            for operation, source in self._edges_of(node):
-                if not operation.contributes:
-                    continue
-                if not isinstance(operation, AveragePool):
-                    terms.append(operation(states[source].as_input(operation), form))
-                    continue
-                if source not in pools:
-                    pools[source] = operation(states[source].value, form)
-                terms.append(pools[source])
-            total = reduce(form.add, terms) if terms else form.zeros(x.value, channels=self.width, stride=1)
-            states.append(State(form, [total]))
-        return states[-1]
+        states, pools = {0: x}, dict[int, Tensor]()
+        for node, edges in (self._all if everything else self._needed).items():
+            states[node] = self._sum(edges, states, pools, form)
+        return states[NODES - 1]
 
-    def _edges_of(self, node: int) -> Iterator[tuple[Operation, int]]:
-        for (target, source), operation in zip(EDGES, self.edges, strict=True):
-            if target == node:
-                yield cast(Operation, operation), source
+    def _sum(self, edges: tuple[int, ...], states: dict[int, State], pools: dict[int, Tensor], form: Form) -> State:
+        """Returns the sum of edges; equal pools of one node are computed once."""
+        if not edges:
+            return State(form, [form.zeros(states[0].value, channels=self._width, stride=1)])
+        if len(edges) == 1 and isinstance(self.edges[edges[0]], Identity):
+            return states[EDGES[edges[0]][1]]
+        terms = []
+        for edge in edges:
+            operation, source = cast(Operation, self.edges[edge]), EDGES[edge][1]
+            pooled = isinstance(operation, AveragePool)
+            if not pooled or source not in pools:
+                term = operation(states[source].as_input(operation), form)
+                if pooled:
+                    pools[source] = term
+            terms.append(pools[source] if pooled else term)
+        return State(form, [reduce(form.add, terms)])
 
 
 class ResidualBlock(nn.Module):
@@ -122,10 +124,26 @@ class BenchNetwork(Network):
         return [form.global_mean(form.relu_(form.normalise(state.value, self.norm)))]
 
 
-def _live(genotype: BenchGenotype) -> frozenset[int]:
-    """Returns the nodes from which something other than zeros reaches the last one, and that one."""
-    live = {NODES - 1}
-    for (node, source), name in reversed(list(zip(EDGES, genotype.operations, strict=True))):
-        if node in live and name != "none":
-            live.add(source)
-    return frozenset(live)
+def _all_terms(genotype: BenchGenotype) -> Terms:
+    """Returns every edge that is not `none`, by the node that it enters."""
+    kept = [edge for edge, name in enumerate(genotype.operations) if name != "none"]
+    return {node: tuple(edge for edge in kept if EDGES[edge][0] == node) for node in range(1, NODES)}
+
+
+def _needed_terms(genotype: BenchGenotype) -> Terms:
+    """Returns the edges by which something other than zeros reaches the last node, and those that lie between.
+
+    A convolution of zeros is something, for its batch normalisation adds a bias; a pool or an identity is not.
+    """
+    terms = _all_terms(genotype)
+    for node in range(1, NODES):
+        zeros = {node for node, edges in terms.items() if not edges}
+        terms[node] = tuple(
+            edge
+            for edge in terms[node]
+            if EDGES[edge][1] not in zeros or genotype.operations[edge] in ("nor_conv_1x1", "nor_conv_3x3")
+        )
+    read = {NODES - 1}
+    for node in reversed(range(1, NODES)):
+        read.update(EDGES[edge][1] for edge in terms[node] if node in read)
+    return {node: edges for node, edges in terms.items() if node in read}

@@ -212,3 +212,11 @@ class Plain:
     def flatten(self, x: Tensor) -> Tensor:
         """See `Form`."""
         return x.flatten(1)
+
+
+class ChannelsLast(Plain):
+    """The textbook form with the channels innermost in memory, with which the library is often faster."""
+
+    def enter(self, images: Tensor) -> Tensor:
+        """See `Form`."""
+        return images.contiguous(memory_format=torch.channels_last)
