@@ -196,7 +196,7 @@ def _payload(data: bytes, start: int) -> bytes | None:
     body = start + _LENGTH_BYTES + _SUM_BYTES
     length = int.from_bytes(data[start : start + _LENGTH_BYTES], "little")
     payload = data[body : body + length]
-    return payload if length and payload and _sum(payload) == data[start + _LENGTH_BYTES : body] else None
+    return payload if 0 < length == len(payload) and _sum(payload) == data[start + _LENGTH_BYTES : body] else None
 
 
 def _sum(payload: bytes) -> bytes:
