@@ -139,11 +139,14 @@ def _workers(watch: Watch) -> RenderableType:
     for worker, note in watch.getting_ready().items():
         table.add_row(worker, "", note)
     for item in watch.workers():
-        goal = item.job.epochs
-        rate = item.message.images_per_second if item.message else None
-        bar = ProgressBar(total=goal or None, completed=item.epoch, width=20, pulse=not goal)
-        now = f"{int(item.epoch)} of {goal}" if goal else ""
-        table.add_row(item.worker, item.device, item.job.words, now, bar, "" if rate is None else f"{rate:,.0f}")
+        message, goal = item.message, item.job.epochs
+        words, done, total = item.job.words, item.epoch, float(goal or 0)
+        if message is not None and message.note:  # not training, but e.g. decoding images: how far is that?
+            words, done, total = message.note, float(message.step), float(message.steps)
+        rate = message.images_per_second if message else None
+        bar = ProgressBar(total=total or None, completed=done, width=20, pulse=not total)
+        now = f"{int(item.epoch)} of {goal}" if goal and words == item.job.words else ""
+        table.add_row(item.worker, item.device, words, now, bar, "" if rate is None else f"{rate:,.0f}")
     return table
 
 

@@ -24,6 +24,7 @@ class Plain:
         self._watch = watch or Watch()
         self._progress_due = self._watch.clock()
         self._success_due = self._watch.clock()
+        self._note_due = self._watch.clock()
         self._passed_over = 0
         self._reason: str | None = None
 
@@ -41,8 +42,11 @@ class Plain:
         self._advance()
 
     def progress(self, worker: str, job: str, message: Progress) -> None:
-        """Keeps a heartbeat; prints how far the search is if it is time to."""
+        """Keeps a heartbeat; prints how far the search is, or the decoding of its images, if it is time to."""
         self._watch.progress(worker, job, message)
+        if message.note and message.steps and self._watch.clock() >= self._note_due:
+            self._note_due = self._watch.clock() + PROGRESS_SECONDS
+            self._print(clocks.time(), f"{worker}: {message.note}")
         self._advance()
 
     def strategy(self, done: int, total: int, label: str) -> None:

@@ -132,6 +132,29 @@ def test_a_worker_without_a_job_says_what_it_is_getting_ready_for() -> None:
     assert "importing the trainer cell" in shown(watch)
 
 
+def decoding(teller: Teller, done: int) -> Progress:
+    note = f"decoding images: {done:,} of 50,000"
+    return beat(teller, 0).model_copy(update={"step": done, "steps": 50000, "note": note, "images_per_second": None})
+
+
+def test_a_worker_that_prepares_its_data_says_how_far_that_is() -> None:
+    teller, watch = running(), Watch()
+    play(teller, watch)
+    watch.progress("worker-1", "", decoding(teller, 12000))
+    assert "decoding images: 12,000 of 50,000" in shown(watch)
+    watch.progress("worker-1", "", beat(teller, 2, step=5))
+    assert "decoding" not in shown(watch)
+    clock, stream = Clock(), io.StringIO()
+    plain = Plain(stream, Watch(clock))
+    for done in (100, 200, 300):
+        plain.progress("worker-1", "", decoding(teller, done))
+        clock.now += 0.6 * PROGRESS_SECONDS
+    assert [line.split("  ")[1] for line in stream.getvalue().splitlines()] == [
+        "worker-1: decoding images: 100 of 50,000",
+        "worker-1: decoding images: 300 of 50,000",
+    ]
+
+
 def test_of_a_worker_that_was_handed_a_second_job_the_first_is_shown() -> None:
     watch, teller = Watch(Clock()), running()
     teller.start(teller.ask(7, 2))
