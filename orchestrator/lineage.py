@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from orchestrator.errors import NoNetwork, UnknownId
@@ -32,28 +32,42 @@ class Chosen(NamedTuple):
 
 
 def choose(history: History, text: str, network: str | None = None) -> Chosen:
-    """Returns the network that a search's or a checkpoint's name stands for.
+    """Returns the network that a search, a checkpoint or a candidate stands for.
 
     Args:
         history: the folded journal.
-        text: name of a search, or the beginning of a search's or a checkpoint's id.
+        text: name of a search, or the beginning of the id of a search, a checkpoint or a candidate.
         network: of a search: a network's number in it, or the beginning of its candidate's id; the best if absent.
 
     Raises:
         UnknownId, UnknownSearch: if there is no such thing, or more than one.
-        NoNetwork: if it is neither a search nor a checkpoint, or a search that has trained nothing.
+        NoNetwork: if it is none of these, or has trained nothing.
     """
     kind, name = find.anything(history, text)
     if kind == "search":
         return _of_search(history, search_view(history, name), network)
-    if kind != "checkpoint":
-        raise NoNetwork(f"{kind} {name[:SHORT]}", "is no network: name a search or a checkpoint, see `coldframe show`")
+    if kind == "job":
+        raise NoNetwork(f"job {name[:SHORT]}", "is no network: name a search, a candidate or a checkpoint")
     if network is not None:
-        raise NoNetwork(f"checkpoint {name[:SHORT]}", "is one network: leave --network out")
+        raise NoNetwork(f"{kind} {name[:SHORT]}", "is one network: leave --network out")
+    if kind == "candidate":
+        return _of_candidate(history, name)
     saved = history.checkpoints[name]
-    searches = history.jobs[saved.job].searches
-    views = [search_view(history, search) for search in searches]
-    return _chosen(history, saved.candidate, name, views)
+    return _chosen(history, saved.candidate, name, _views(history, history.jobs[saved.job].searches))
+
+
+def _of_candidate(history: History, candidate: str) -> Chosen:
+    """Takes the checkpoint with the most epochs."""
+    jobs = list(history.trainings[candidate].values())
+    final = max((job for job in jobs if job.trained), key=lambda job: job.epochs, default=None)
+    if final is None or final.outcome is None:
+        raise NoNetwork(f"candidate {candidate[:SHORT]}", "is still in training: name one of its checkpoints")
+    searches = dict.fromkeys(search for job in jobs for search in job.searches)
+    return _chosen(history, candidate, final.outcome["checkpoint"], _views(history, searches))
+
+
+def _views(history: History, searches: Iterable[str]) -> list[SearchView]:
+    return [search_view(history, search) for search in searches]
 
 
 def _of_search(history: History, view: SearchView, network: str | None) -> Chosen:

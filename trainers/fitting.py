@@ -72,6 +72,9 @@ def check(pictures: Pictures, space: Named, proxy: Proxy, recipe: Recipe, *, aux
     else:
         shape.check()
     schedule.check(recipe)
+    if (side := settings.cutout(recipe.cutout, resolution, pictures.size)) >= resolution:
+        expected = f"less: scaled to {resolution} pixels it erases {side} x {side}, which is the whole image"
+        raise ImpossibleSetting("recipe.cutout", recipe.cutout, expected)
     if recipe.padding > pictures.size:
         raise ImpossibleSetting("recipe.padding", recipe.padding, f"at most the images' {pictures.size} pixels")
 

@@ -12,6 +12,7 @@ from orchestrator.commands.common import JsonOption, StoreOption, guarded, print
 
 if TYPE_CHECKING:
     from orchestrator.lineage import Chosen
+    from trainers.export.exporting import Order
 
 
 class Format(StrEnum):
@@ -25,7 +26,7 @@ class Format(StrEnum):
 @guarded
 def export(
     what: Annotated[
-        str, typer.Argument(help="A search, of which the best network is taken, or a checkpoint.", metavar="ID")
+        str, typer.Argument(help="A search, of which the best network is taken, a checkpoint, or a candidate.", metavar="ID")
     ],
     store: StoreOption,
     format: Annotated[Format, typer.Option(help="Of the weights.")] = Format.SAFETENSORS,
@@ -51,7 +52,7 @@ def export(
     with reading(store) as found:
         chosen = lineage.choose(found.history, what, network)
         folder = (out or Path("export") / f"{chosen.checkpoint[:12]}-{format.value}").resolve()
-        order = _order(chosen, format.value, data)
+        order = _order(chosen, format.value, data, str(found.store.folder / "cache"))
         card = exporting.export(found.store.checkpoints, order, folder, force=force)
     files = sorted(str(file) for file in folder.iterdir())
     if as_json:
@@ -61,13 +62,14 @@ def export(
         typer.echo(line)
 
 
-def _order(chosen: Chosen, format: str, data: Path | None) -> Any:
+def _order(chosen: Chosen, format: str, data: Path | None, cache: str) -> Order:
     from trainers.export.exporting import Order
 
     return Order(
         candidate=chosen.candidate,
         checkpoint=chosen.checkpoint,
         data_path=str(data) if data is not None else chosen.data_path,
+        cache=cache,
         name=chosen.name,
         accuracy=chosen.accuracy,
         lineage=chosen.lineage,

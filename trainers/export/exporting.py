@@ -33,6 +33,7 @@ class Order(NamedTuple):
         candidate: the network's candidate.
         checkpoint: digest of the manifest with its weights.
         data_path: where its data set lies.
+        cache: the store's folder of decoded images.
         name: what the card calls it.
         accuracy: `proxy` and `test`, where they are known.
         lineage: where it comes from, for the card.
@@ -42,6 +43,7 @@ class Order(NamedTuple):
     candidate: Candidate
     checkpoint: str
     data_path: str | None
+    cache: str | None
     name: str
     accuracy: Mapping[str, float | None]
     lineage: Mapping[str, Any]
@@ -67,7 +69,7 @@ def export(checkpoints: CheckpointStore, order: Order, out: Path, *, force: bool
     out = out.resolve()
     folder.check(out, force=force)
     formats.require(order.format)
-    source = Source.load(checkpoints, order.candidate, order.checkpoint, order.data_path)
+    source = Source.load(checkpoints, order.candidate, order.checkpoint, order.data_path, order.cache)
     card: cards.Card = {"name": order.name, **cards.card(source, accuracy=order.accuracy, lineage=order.lineage)}
     with folder.drafted(out, force=force) as draft:
         _write(draft, definition.FILE, definition.text(_title(source), source.genotype, source.exported_shape))

@@ -45,8 +45,22 @@ class Source(NamedTuple):
     split: datasets.Split
 
     @classmethod
-    def load(cls, checkpoints: CheckpointStore, candidate: Candidate, checkpoint: str, data_path: str | None) -> Source:
+    def load(
+        cls,
+        checkpoints: CheckpointStore,
+        candidate: Candidate,
+        checkpoint: str,
+        data_path: str | None,
+        cache: str | None = None,
+    ) -> Source:
         """Reads a checkpoint and rebuilds its network on the CPU.
+
+        Args:
+            checkpoints: the store's.
+            candidate: what was trained.
+            checkpoint: digest of the manifest.
+            data_path: where the data set lies.
+            cache: the store's folder of decoded images.
 
         Raises:
             ImpossibleSetting: if the candidate's trainer trains no network.
@@ -58,7 +72,7 @@ class Source(NamedTuple):
             raise ImpossibleSetting("trainer.name", candidate.trainer.name, "cell: no other trainer has weights")
         loaded = checkpoints.load(checkpoint)
         genotype = spaces.create(candidate.space).decode(candidate.architecture)
-        images = datasets.load(candidate.data, data_path)
+        images = datasets.load(candidate.data, data_path, cache)
         shape = Shape.of(
             candidate.proxy,
             resolution=settings.resolution(candidate.proxy, images.size),
@@ -85,6 +99,10 @@ class Source(NamedTuple):
         native, size = self.images.size, self.shape.resolution
         boxed = self.candidate.recipe.crop == "resized"
         steps = [f"images of {native} x {native} pixels, {self.images.channels} colour channels, values 0 to 255"]
+        if self.candidate.data.image_size is not None:
+            steps.insert(0, f"resized so that the shorter side has {native} pixels (PIL, bilinear); the middle of that")
+        if self.candidate.data.name == "digits":
+            steps.insert(0, "scikit-learn's values 0 to 16 times 255 / 16, rounded")
         if boxed:
             side = max(1, round(CENTRE * native))
             steps.append(f"the middle {side} x {side} pixels, from row and column {(native - side) // 2}")
@@ -94,6 +112,7 @@ class Source(NamedTuple):
         return {
             "resolution": size,
             "channels": self.images.channels,
+            "class_names": list(self.images.class_names),
             "native_resolution": native,
             "mean": list(self.split.mean),
             "std": list(self.split.std),
