@@ -150,8 +150,10 @@ def _product(options: ProxyStudyOptions, spec: SearchSpec) -> Iterator[Planned]:
         changed = {"channels": c, "resolution": r, "sample_ratio": s, "cells": cells}
         recipe = _scheduled(spec.recipe, max(options.epochs) if schedule == "shared" else epochs)
         planned = _planned(proxy.model_copy(update=changed), recipe, epochs, several_cells=len(options.cells) > 1)
-        apart = SHARED if both and schedule == "shared" else None
-        yield replace(planned, label=apart or planned.label, families=frozenset({schedule}))
+        families = {"own"} if planned.schedule_epochs <= epochs else set[str]()
+        if schedule == "shared" or spec.recipe.schedule_epochs is not None:
+            families.add("shared")
+        yield replace(planned, label=SHARED if both and schedule == "shared" else None, families=frozenset(families))
 
 
 def _planned(proxy: Proxy, recipe: Recipe, epochs: int, *, several_cells: bool) -> Planned:
@@ -171,7 +173,9 @@ def _extras(options: ProxyStudyOptions, spec: SearchSpec, problems: list[OptionP
         recipe = _changed(spec.recipe, extra, f"{key}.recipe", problems)
         proxy = spec.proxy.model_copy(update=extra.proxy.model_dump(exclude_none=True))
         name = f"{named(proxy, extra.epochs)}-{extra.label}"
-        yield Planned(name, proxy, _scheduled(recipe, extra.epochs), extra.epochs, extra.label, key=key)
+        alike = recipe == spec.recipe and recipe.schedule_epochs is None and proxy.stem == spec.proxy.stem
+        families = frozenset({"own"} if alike else ())
+        yield Planned(name, proxy, _scheduled(recipe, extra.epochs), extra.epochs, extra.label, families, key)
 
 
 def _changed(recipe: Recipe, extra: ExtraSetting, key: str, problems: list[OptionProblem]) -> Recipe:
@@ -206,7 +210,7 @@ def _without_overlap(settings: Sequence[Planned], problems: list[OptionProblem])
         earlier = kept.setdefault(_identity(planned), planned)
         if earlier is planned:
             continue
-        if earlier.families and planned.families:
+        if not earlier.key and not planned.key:
             kept[_identity(planned)] = replace(earlier, families=earlier.families | planned.families)
         else:
             problems.append(OptionProblem(planned.key, planned.name, f"is the same setting as {earlier.name}"))
@@ -222,7 +226,7 @@ def _impossible(planned: Planned, spec: SearchSpec, *, reads_table: bool, gridde
     """Yields why no network can be trained so; what hangs on the images is for the trainer to say."""
     proxy, pixels = planned.proxy, planned.proxy.resolution
     key = f"{planned.key}.proxy.resolution" if planned.key else "proxy.resolution"
-    if planned.families and gridded:
+    if not planned.key and gridded:
         key = "strategy.resolutions"
     if pixels is None or reads_table:
         return

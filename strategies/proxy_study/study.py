@@ -88,6 +88,7 @@ def entropies(settings: Sequence[StudiedSetting]) -> Iterator[Entropy]:
 
     A row whose settings all belong to both families is told once.
     """
+    several_depths = len({one.proxy.cells for one in settings if one.families}) > 1
     for factor, order in FACTORS.items():
         told = set[tuple[str, ...]]()
         for family in FAMILIES:
@@ -95,7 +96,7 @@ def entropies(settings: Sequence[StudiedSetting]) -> Iterator[Entropy]:
                 names = tuple(one.name for one in sorted(row, key=order))
                 if len(row) > 1 and names not in told:
                     told.add(names)
-                    yield _entropy(factor, family, sorted(row, key=order))
+                    yield _entropy(factor, family, sorted(row, key=order), several_depths=several_depths)
 
 
 def groups(settings: Sequence[StudiedSetting]) -> Iterator[tuple[float, str]]:
@@ -179,12 +180,15 @@ def _rows(settings: Sequence[StudiedSetting], factor: str) -> list[list[StudiedS
     return list(rows.values())
 
 
-def _entropy(factor: str, family: str, row: Sequence[StudiedSetting]) -> Entropy:
+def _entropy(factor: str, family: str, row: Sequence[StudiedSetting], *, several_depths: bool) -> Entropy:
     rhos = tuple(setting.rho for setting in row if setting.rho is not None)
+    name = row[0].name.partition("-")[0]
+    if factor != "cells" and "cells" not in name and several_depths:
+        name += f"cells{row[0].proxy.cells}"
     pattern = r"cells\d+" if factor == "cells" else rf"(?<![a-z]){factor}(?:full|[\d.]+(?:of\d+)?)"
     return Entropy(
         factor=factor,
-        fixed=re.sub(pattern, "", row[0].name, count=1),
+        fixed=re.sub(pattern, "", name, count=1),
         value=statistics.entropy(rhos),
         settings=tuple(setting.name for setting in row),
         rhos=rhos,

@@ -10,6 +10,7 @@ import numpy as np
 
 from store.records.studies import Entropy, StudiedSetting, Study
 from strategies.proxy_study import statistics
+from strategies.proxy_study.grid import SHARED
 
 APPARENT = 0.5
 """Below it a trend is "less apparent" (EcoNAS 3.3)."""
@@ -166,7 +167,7 @@ def _retained(study: Study) -> Iterator[str]:
 
 def _apart(study: Study) -> Iterator[str]:
     """The settings beside the grid, one by one."""
-    for setting in [one for one in study.settings if one.label is not None and not one.families][:_LISTED]:
+    for setting in [one for one in study.settings if one.label not in (None, SHARED)][:_LISTED]:
         yield f"Beside the grid, {told(setting)}."
 
 

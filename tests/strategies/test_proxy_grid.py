@@ -146,6 +146,13 @@ def test_further_settings_change_what_they_name() -> None:
     assert not extra.families
 
 
+def test_a_further_setting_with_the_same_recipe_may_be_compared_with_the_grid() -> None:
+    grown = grid(channels=[8], epochs=[1, 2], schedule="shared", **extra(epochs=4))
+    assert [(one.name, sorted(one.families)) for one in grown.settings] == [
+        ("c4r4s0e1of2", ["shared"]), ("c4r4s0e2", ["own", "shared"]), ("c4r4s0e4-x", ["own"]),
+    ]  # fmt: skip
+
+
 def test_several_depths_are_told_by_name() -> None:
     assert names(grid(channels=[8], epochs=[3], cells=[8, 20])) == ["c4r4s0e3cells8", "c4r4s0e3cells20"]
 

@@ -71,6 +71,27 @@ def test_a_setting_that_ranks_as_the_original_one_is_told_from_one_that_does_not
     )
 
 
+def test_further_settings_lengthen_the_rows_along_a_factor_and_depth_is_one() -> None:
+    extra = [{"label": "long", "epochs": 4}, {"label": "flat", "epochs": 2, "proxy": {"cells": 5}}]
+    found = study(study_spec(networks=6, channels=[8], extra=extra))
+    assert [(one.factor, one.fixed, one.settings) for one in found.entropies] == [
+        ("e", "c4r4s0cells20", ("c4r4s0e1", "c4r4s0e2", "c4r4s0e4-long")),
+        ("cells", "c4r4s0e2", ("c4r4s0e2", "c4r4s0e2-flat")),
+    ]
+    assert sum(text.startswith("Beside the grid, c4r4s0e") for text in found.why) == 2
+
+
+def test_with_as_many_iterations_more_images_are_compared_with_more_epochs() -> None:
+    spec = study_spec(networks=6, channels=[8], sample_ratios=[1.0, 0.5], epochs=[1, 2])
+
+    def prefers_images(candidate: Candidate, epochs: int) -> float:
+        quality = worth(candidate.architecture)
+        return quality if candidate.proxy.sample_ratio == 1.0 else 1 - quality
+
+    (sentence,) = [text for text in study(spec, score=prefers_images).why if "number of iterations" in text]
+    assert "more images for fewer epochs had the higher rho in 1 of 1 pair (+2.00 on average)" in sentence
+
+
 def test_the_networks_are_ranked_by_the_original_setting() -> None:
     result = search(study_spec(networks=12), score=exact_only_with_8_channels)
     qualities = [worth(one.architecture) for one in result.best]
