@@ -14,6 +14,7 @@ OrchestratorError
 ├── WorkersKeepDying
 ├── DeviceUnavailable
 ├── SimulationFailed
+├── SimulationCrashed
 └── SearchCrashed
 """
 
@@ -144,6 +145,15 @@ class SimulationFailed(OrchestratorError):
 
     def __init__(self, status: int, said: str) -> None:
         super().__init__(f"a process that simulates searches ended with status {status}: {said.strip() or 'no words'}")
+
+
+class SimulationCrashed(OrchestratorError):
+    """Raised when the strategy of a simulated search raised."""
+
+    exit_code = 1
+
+    def __init__(self, search: str, seed: int, why: str) -> None:
+        super().__init__(f"search {search!r} with seed {seed} ended with an error in its strategy: {why}")
 
 
 class SearchCrashed(OrchestratorError):

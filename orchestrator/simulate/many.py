@@ -36,7 +36,7 @@ def simulate(
 
     Raises:
         SpecError: if a spec has another trainer than `tabular`.
-        SearchCrashed, StrategyError: as the strategy raises them.
+        SimulationCrashed, StrategyError: as the strategy raises them.
         SimulationFailed: if another process ended before it was done.
     """
     simulators = [Simulator(plan, devices=devices, order=order) for plan in plans]

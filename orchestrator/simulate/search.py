@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from orchestrator.errors import Problem, SearchCrashed, SpecError
+from orchestrator.errors import Problem, SimulationCrashed, SpecError
 from orchestrator.spec import Plan
 from orchestrator.tables import TABULAR
 from store.errors import StoreError
@@ -79,7 +79,7 @@ class Simulator:
 
         Raises:
             StrategyError: as the strategy raises it.
-            SearchCrashed: if the strategy raises anything else.
+            SimulationCrashed: if the strategy raises anything else.
         """
         time = self.time(seed)
         try:
@@ -87,7 +87,7 @@ class Simulator:
         except (StrategyError, StoreError):
             raise
         except Exception as error:
-            raise SearchCrashed(f"{self.plan.spec.name}, seed {seed}", f"{type(error).__name__}: {error}") from error
+            raise SimulationCrashed(self.plan.spec.name, seed, f"{type(error).__name__}: {error}") from error
         timeline, found = time.timeline, result.best[0] if result.best else None
         truth = self.benchmark.final(found.architecture) if found else None
         picks = [Pick(one.spent, self.benchmark.final(one.candidate.architecture)) for one in timeline.picks()]
