@@ -38,16 +38,34 @@ class FactorizedReduce(nn.Module):
         return self.norm(torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], 1))
 
 
+class Zero(nn.Module):
+    """Multiplies by zero, as the public code does."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns zeros of the strided shape."""
+        return x[:, :, :: self.stride, :: self.stride] * 0.0
+
+
 def operation(name: str, channels: int, stride: int) -> nn.Module:
-    """The operations that DARTS_V2 uses."""
+    """The eight operations of DARTS and EcoNAS."""
+    if name == "none":
+        return Zero(stride)
     if name == "skip_connect":
         return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels)
     if name == "max_pool_3x3":
         return nn.MaxPool2d(3, stride, 1)
-    if name == "sep_conv_3x3":
-        return nn.Sequential(separable(channels, 3, stride), separable(channels, 3, 1))
-    if name == "dil_conv_3x3":
-        return separable(channels, 3, stride, dilation=2)
+    if name == "avg_pool_3x3":
+        return nn.AvgPool2d(3, stride, 1, count_include_pad=False)
+    kind, _, size = name.rpartition("_")
+    kernel = int(size[0])
+    if kind == "sep_conv":
+        return nn.Sequential(separable(channels, kernel, stride), separable(channels, kernel, 1))
+    if kind == "dil_conv":
+        return separable(channels, kernel, stride, dilation=2)
     raise ValueError(f"the benchmark's network has no {name}")
 
 

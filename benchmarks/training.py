@@ -1,13 +1,15 @@
-"""Images per second of the reduced training loop, against a plain eager PyTorch loop of the same network.
+"""Images per second of training in the reduced setting, against a plain eager PyTorch loop of the same network.
 
     python benchmarks/training.py [--quick] [--data FILE.npz or DIR] [--threads N] [--channels 8] [--resolution 8] ...
 
-The network is DARTS_V2, 20 cells, in EcoNAS's setting c4 r4 (C = 8, r = 8), batch 384. The peer is what a paper's
-script does: one module per operation, `torch.optim.SGD`, `.item()` at each step, and a torchvision DataLoader with PIL
-transforms (RandomCrop(32, 4), Resize(r), flip, ToTensor, Normalize) in two processes of its own. Between the peer and
-coldframe stand the steps from one to the other, so that it can be seen what gave how much. All run in turns, several
-times over, in this one process. Images are CIFAR-10 if `--data` or COLDFRAME_CIFAR10 names it
-(an .npz or a folder of images), else random ones of the same size.
+The networks have 20 cells in EcoNAS's setting c4 r4 (C = 8, r = 8), batches of 384: DARTS_V2, and random cells of
+EcoNAS's space. The peer is what a paper's script does (`textbook_loop.py`, `textbook_network.py`). Its pipeline and the
+validation count: what is compared is the time of an epoch of 45,000 training and 5,000 validation images, put together
+from steps and validation batches that are timed in turns, several times over, in this one process.
+
+On DARTS_V2 what stands between the peer and coldframe is added one technique after another, so that it can be seen
+what gave how much. Images are CIFAR-10 if `--data` or COLDFRAME_CIFAR10 names it (an .npz or a folder of images), else
+random ones of the same size.
 """
 
 from __future__ import annotations
@@ -17,51 +19,68 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import textbook_loop as textbook
 import torch
-from PIL import Image
-from textbook_network import Network
+from textbook_network import Network as TextbookNetwork
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
-from store.records.candidates import Data, Proxy, Recipe
+from store.records.candidates import Data, Named, Proxy, Recipe
+from strategies.spaces import registry as spaces
+from strategies.spaces.genotype import Genotype
 from strategies.spaces.published import PUBLISHED
 from trainers import datasets
 from trainers.data import DeviceData, Epoch
 from trainers.datasets import Images, Split
 from trainers.networks.network import Scores, build
 from trainers.networks.shape import Shape
-from trainers.step import SGD, Sums, train_step
-from trainers.vision import import_torchvision
+from trainers.sgd import SGD
+from trainers.step import Batch, Sums, evaluate, train_step
 
 CPU = torch.device("cpu")
-AIM = 1.5
-Step = Callable[[], None]
+AIM = 2.0
+TRAINING_IMAGES, VALIDATION_IMAGES = 45_000, 5_000
 
 
 class Contender(NamedTuple):
-    """A loop that is timed: what it is, and one step of it."""
+    """A loop that is timed: what it is, one training step, and the scoring of a batch, which gives its images."""
 
     name: str
-    step: Step
+    step: Callable[[], None]
+    score: Callable[[], int]
 
 
-class PilImages(Dataset[tuple[Tensor, int]]):
-    """The training images as PIL pictures, through transforms, as torchvision's data sets give them."""
+class Times(NamedTuple):
+    """Seconds of a training step, and of a validation image."""
 
-    def __init__(self, images: Images, chosen: datasets.Labels, transform: Callable[[Image.Image], Tensor]) -> None:
-        self._pixels = np.ascontiguousarray(images.pixels[chosen].transpose(0, 2, 3, 1))
-        self._labels, self._transform = images.labels[chosen], transform
+    step: float
+    image: float
 
-    def __len__(self) -> int:
-        return len(self._labels)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self._transform(Image.fromarray(self._pixels[index])), int(self._labels[index])
+class Setting(NamedTuple):
+    """What all contenders of a network share."""
+
+    options: argparse.Namespace
+    images: Images
+    split: Split
+    data: DeviceData
+    recipe: Recipe
+
+
+class Scored(nn.Module):
+    """A textbook network, answering as coldframe's networks do."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor, *, keep: Tensor | None = None) -> Scores:
+        """Classifies images."""
+        return Scores(self.network(images), None)
 
 
 def main() -> None:
@@ -71,30 +90,29 @@ def main() -> None:
     torch.manual_seed(0)
     images = load(options.data)
     split = datasets.split(images, Data(name="benchmark", fingerprint=""))
-    contenders = make(options, images, split)
-    seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-    for contender in contenders:
-        timed(contender, 1)  # first use: threads, oneDNN's primitives, the loader's processes
-    for _ in range(options.rounds):
-        for contender in contenders:
-            seconds[contender.name].append(timed(contender, options.steps))
-    report(options, images, {name: [each / options.steps for each in rounds] for name, rounds in seconds.items()})
-    report_data(options, images, split)
+    recipe = Recipe(batch_size=options.batch)
+    data = DeviceData(images, split, Proxy(resolution=options.resolution), recipe, 0, CPU)
+    setting = Setting(options, images, split, data, recipe)
+    report_conditions(options, images)
+    ratios = [report_techniques(setting), report_random(setting)]
+    report_data(setting)
+    for name, ratio in zip(("DARTS_V2", "mean random cell"), ratios, strict=True):
+        print(f"coldframe / peer, {name}: {ratio:.2f}; aim {AIM}: {'reached' if ratio >= AIM else 'NOT reached'}")
 
 
 def parse() -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="2 rounds of 2 steps instead of 5 of 4")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 step and 2 random cells, not 5 of 3 and 6")
     parser.add_argument("--data", default=os.environ.get("COLDFRAME_CIFAR10"), help="CIFAR-10 as .npz or folder")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--loader-workers", type=int, default=2, help="processes of the peer's DataLoader")
+    parser.add_argument("--loader-workers", type=int, default=1, help="processes of the peer's DataLoader")
     parser.add_argument("--channels", type=int, default=8)
     parser.add_argument("--resolution", type=int, default=8)
     parser.add_argument("--cells", type=int, default=20)
     parser.add_argument("--batch", type=int, default=384)
     options = parser.parse_args()
-    options.rounds, options.steps = (2, 2) if options.quick else (5, 4)
+    options.rounds, options.steps, options.random = (2, 1, 2) if options.quick else (5, 3, 6)
     return options
 
 
@@ -106,82 +124,46 @@ def load(path: str | None) -> Images:
     return Images("random", rng.integers(0, 256, (5000, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, 5000), 10)
 
 
-def make(options: argparse.Namespace, images: Images, split: Split) -> list[Contender]:
-    """Returns the peer, the steps between, and coldframe, in this order."""
-    genotype = PUBLISHED["DARTS_V2"]
-    size = {"channels": options.channels, "cells": options.cells, "classes": images.classes}
-    data = DeviceData(images, split, Proxy(resolution=options.resolution), recipe_of(options), 0, CPU)
-
-    def textbook() -> Network:
-        return Network(genotype, **size).train()
-
-    fast = build(genotype, Shape(**size, resolution=options.resolution), seed=0).train()
-    if parameters(fast) != parameters(textbook()):
-        raise SystemExit("the two networks are not of one size")
-    pictures = pil(options, images, split)
-    last = textbook().to(memory_format=torch.channels_last)
-    return [
-        Contender("peer: DataLoader with PIL, plain eager loop", peer_step(options, textbook(), pictures)),
-        Contender("+ images and augmentation in memory", peer_step(options, textbook(), resident(data))),
-        Contender("+ coldframe's step (flat SGD, no .item())", our_step(options, Scored(textbook()), resident(data))),
-        Contender("+ channels_last", our_step(options, Scored(last), channels_last(resident(data)))),
-        Contender("coldframe: + its network for the CPU", our_step(options, fast, resident(data))),
-    ]
+def peer(setting: Setting, network: nn.Module) -> Contender:
+    """The paper's loop."""
+    options = setting.options
+    place = (setting.images, setting.split, options.resolution)
+    batches = textbook.training_batches(*place, options.batch, options.loader_workers)
+    held_out = textbook.validation_batches(*place, options.batch // 2, options.loader_workers)
+    return Contender(
+        "peer: DataLoader with PIL, plain eager loop",
+        textbook.training_step(network, batches, setting.recipe),
+        textbook.validation_step(network, held_out),
+    )
 
 
-class Scored(nn.Module):
-    """The textbook network, answering as coldframe's networks do."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Scores:
-        """Classifies images."""
-        return Scores(self.network(images), None)
+def in_memory(setting: Setting, network: nn.Module) -> Contender:
+    """The paper's step on coldframe's batches."""
+    return Contender(
+        "+ images and augmentation in memory",
+        textbook.training_step(network, training(setting.data), setting.recipe),
+        textbook.validation_step(network, validation(setting.data)),
+    )
 
 
-def parameters(network: nn.Module) -> int:
-    """Returns how many there are."""
-    return sum(each.numel() for each in network.parameters())
-
-
-def peer_step(options: argparse.Namespace, network: Network, batches: Iterator[tuple[Tensor, Tensor]]) -> Step:
-    """A step as in DARTS `cnn/train.py`."""
-    recipe = recipe_of(options)
-    optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-    criterion = nn.CrossEntropyLoss()
-    totals = {"loss": 0.0, "correct": 0.0}
+def ours(setting: Setting, name: str, network: nn.Module, layout: torch.memory_format | None = None) -> Contender:
+    """Coldframe's step and scoring, of any network."""
+    recipe, optimizer, sums = setting.recipe, SGD(network, setting.recipe), Sums.zero(CPU)
+    batches, held_out = laid_out(training(setting.data), layout), laid_out(validation(setting.data), layout)
 
     def step() -> None:
-        inputs, labels = next(batches)
-        optimizer.zero_grad()
-        logits = network(inputs)
-        loss = criterion(logits, labels)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient_clip)
-        optimizer.step()
-        totals["loss"] += loss.item() * len(labels)
-        totals["correct"] += (logits.argmax(1) == labels).sum().item()
-
-    return step
-
-
-def our_step(options: argparse.Namespace, network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> Step:
-    """A step of `trainers.cell`."""
-    recipe = recipe_of(options)
-    optimizer, sums = SGD(network, recipe), Sums.zero(CPU)
-
-    def step() -> None:
-        inputs, labels = next(batches)
-        train_step(network, optimizer, inputs, labels, 0.1, recipe.gradient_clip, sums)
+        network.train()
+        train_step(network, optimizer, [Batch(*next(batches))], 1, 0.1, recipe, sums)
         if not sums.finite:
             raise SystemExit("the loss is not finite")
 
-    return step
+    def score() -> int:
+        return evaluate(network, [next(held_out)], CPU).images
+
+    return Contender(name, step, score)
 
 
-def resident(data: DeviceData) -> Iterator[tuple[Tensor, Tensor]]:
+def training(data: DeviceData) -> textbook.Batches:
     """Yields coldframe's batches, epoch after epoch."""
     number = 0
     while True:
@@ -190,84 +172,135 @@ def resident(data: DeviceData) -> Iterator[tuple[Tensor, Tensor]]:
         yield from (epoch.batch(step) for step in range(data.steps))
 
 
-def channels_last(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yields the same batches in that memory format."""
-    for inputs, labels in batches:
-        yield inputs.contiguous(memory_format=torch.channels_last), labels
-
-
-def pil(options: argparse.Namespace, images: Images, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yields batches of a DataLoader with the papers' transforms, epoch after epoch."""
-    transforms = import_torchvision().transforms
-    transform = transforms.Compose(
-        [
-            transforms.RandomCrop(images.size, 4),
-            transforms.Resize(options.resolution),
-            transforms.RandomHorizontalFlip(),
-            transforms.ToTensor(),
-            transforms.Normalize(split.mean, split.std),
-        ]
-    )
-    pictures = PilImages(images, split.train, transform)
-    loader = DataLoader(
-        pictures,
-        options.batch,
-        shuffle=True,
-        drop_last=True,
-        num_workers=options.loader_workers,
-        persistent_workers=options.loader_workers > 0,
-    )
+def validation(data: DeviceData) -> textbook.Batches:
+    """Yields coldframe's validation batches, over and over."""
     while True:
-        yield from loader
+        yield from data.validation()
 
 
-def recipe_of(options: argparse.Namespace) -> Recipe:
-    """EcoNAS's reduced setting."""
-    return Recipe(batch_size=options.batch)
+def laid_out(batches: Iterable[tuple[Tensor, Tensor]], layout: torch.memory_format | None) -> textbook.Batches:
+    """Yields the same batches in a memory format."""
+    for inputs, labels in batches:
+        yield inputs if layout is None else inputs.contiguous(memory_format=layout), labels
 
 
-def timed(contender: Contender, steps: int) -> float:
-    """Returns the seconds that some steps take."""
-    start = time.perf_counter()
-    for _ in range(steps):
-        contender.step()
-    return time.perf_counter() - start
+def shape(setting: Setting) -> Shape:
+    """Returns that of all networks."""
+    options = setting.options
+    return Shape(options.channels, options.cells, setting.images.classes, options.resolution)
 
 
-def report(options: argparse.Namespace, images: Images, rounds: dict[str, list[float]]) -> None:
-    """Prints the table of loops, from each one's seconds per step by round."""
+def textbook_network(setting: Setting, genotype: Genotype) -> TextbookNetwork:
+    """Returns the textbook's network, if it is as large as coldframe's."""
+    size = shape(setting)
+    network = TextbookNetwork(genotype, size.channels, size.cells, size.classes)
+    if parameters(network) != parameters(build(genotype, size, seed=0)):
+        raise SystemExit("the two networks are not of one size")
+    return network
+
+
+def parameters(network: nn.Module) -> int:
+    """Returns how many there are."""
+    return sum(each.numel() for each in network.parameters())
+
+
+def measured(setting: Setting, contenders: list[Contender]) -> dict[str, Times]:
+    """Times the contenders in turns; returns the median round of each."""
+    options = setting.options
+    for contender in contenders:
+        contender.step()  # first use: threads, oneDNN's primitives, the loader's processes
+        contender.score()
+    found: dict[str, list[Times]] = {contender.name: [] for contender in contenders}
+    for _ in range(options.rounds):
+        for contender in contenders:
+            start = time.perf_counter()
+            for _ in range(options.steps):
+                contender.step()
+            middle = time.perf_counter()
+            images = contender.score()
+            found[contender.name].append(
+                Times((middle - start) / options.steps, (time.perf_counter() - middle) / images)
+            )
+    return {
+        name: Times(*(statistics.median(values) for values in zip(*rounds, strict=True)))
+        for name, rounds in found.items()
+    }
+
+
+def epoch(setting: Setting, times: Times) -> float:
+    """Returns the seconds of an epoch with its validation."""
+    return TRAINING_IMAGES / setting.options.batch * times.step + VALIDATION_IMAGES * times.image
+
+
+def report_conditions(options: argparse.Namespace, images: Images) -> None:
+    """Prints what is measured, and where."""
     print(
-        f"DARTS_V2, {options.cells} cells, C = {options.channels}, r = {options.resolution}, batch {options.batch}, "
-        f"{options.threads} thread(s), {images.name} images\n"
-        f"{options.rounds} rounds of {options.steps} steps, the loops in turns; by the median round, and the fastest\n"
+        f"{options.cells} cells, C = {options.channels}, r = {options.resolution}, batch {options.batch}, "
+        f"{options.threads} thread(s), {options.loader_workers} loader process(es), {images.name} images\n"
+        f"medians of {options.rounds} rounds of {options.steps} step(s) and a validation batch, the loops in turns\n"
         f"torch {torch.__version__}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
         f"load {os.getloadavg()[0]:.1f}\n"
     )
-    print(f"{'loop':44} {'ms/step':>8} {'images/s':>9} {'ratio':>6} {'gain':>6} {'fastest':>10} {'ratio':>6}")
-    times = {name: statistics.median(each) for name, each in rounds.items()}
-    fastest = {name: min(each) for name, each in rounds.items()}
-    first, last = next(iter(rounds)), list(rounds)[-1]
-    before = first
+
+
+def report_techniques(setting: Setting) -> float:
+    """Prints what each technique gives on DARTS_V2; returns how many times faster all of them are."""
+    genotype, size = PUBLISHED["DARTS_V2"], shape(setting)
+    plain = build(genotype, size, seed=0, form="plain")
+    last = build(genotype, size, seed=0, form="plain").to(memory_format=torch.channels_last)
+    contenders = [
+        peer(setting, textbook_network(setting, genotype)),
+        in_memory(setting, textbook_network(setting, genotype)),
+        ours(setting, "+ coldframe's step (flat SGD, no .item())", Scored(textbook_network(setting, genotype))),
+        ours(setting, "+ shared ReLUs and pools, no counters", plain),
+        ours(setting, "+ channels_last", last, torch.channels_last),
+        ours(setting, "coldframe: batch last, on a tape", build(genotype, size, seed=0)),
+    ]
+    times = measured(setting, contenders)
+    print(f"{'DARTS_V2':44} {'ms/step':>8} {'us/val. image':>13} {'s/epoch':>8} {'ratio':>6} {'gain':>6}")
+    seconds = {name: epoch(setting, each) for name, each in times.items()}
+    first = before = seconds[contenders[0].name]
     for name, each in times.items():
         print(
-            f"{name:44} {1000 * each:8.0f} {options.batch / each:9.0f} {times[first] / each:6.2f} "
-            f"{times[before] / each:6.2f} {1000 * fastest[name]:7.0f} ms {fastest[first] / fastest[name]:6.2f}"
+            f"{name:44} {1000 * each.step:8.0f} {1e6 * each.image:13.0f} {seconds[name]:8.0f} "
+            f"{first / seconds[name]:6.2f} {before / seconds[name]:6.2f}"
         )
-        before = name
-    ratio = times[first] / times[last]
-    print(f"\ncoldframe / peer: {ratio:.2f}, by the fastest rounds {fastest[first] / fastest[last]:.2f}")
-    print(f"aim {AIM}: {'reached' if ratio >= AIM else 'NOT reached'}")
+        before = seconds[name]
+    print()
+    return first / before
 
 
-def report_data(options: argparse.Namespace, images: Images, split: Split) -> None:
+def report_random(setting: Setting) -> float:
+    """Prints the same for random cells, without the steps between; returns how many times faster they are together."""
+    space = spaces.create(Named(name="cell"))
+    totals = [0.0, 0.0]
+    print(f"{'random cells of EcoNAS':44} {'parameters':>10} {'peer s/epoch':>13} {'coldframe':>10} {'ratio':>6}")
+    for seed in range(setting.options.random):
+        genotype = space.decode(space.random(np.random.default_rng(seed)))
+        network = build(genotype, shape(setting), seed=0)
+        contenders = [peer(setting, textbook_network(setting, genotype)), ours(setting, "coldframe", network)]
+        pair = [epoch(setting, each) for each in measured(setting, contenders).values()]
+        totals = [total + each for total, each in zip(totals, pair, strict=True)]
+        name = f"seed {seed}"
+        print(f"{name:44} {parameters(network):10,} {pair[0]:13.0f} {pair[1]:10.0f} {pair[0] / pair[1]:6.2f}")
+    print(f"{'mean':44} {'':10} {totals[0] / (seed + 1):13.0f} {totals[1] / (seed + 1):10.0f}\n")
+    return totals[0] / totals[1]
+
+
+def report_data(setting: Setting) -> None:
     """Prints what the two ways of making batches take by themselves."""
-    data = DeviceData(images, split, Proxy(resolution=options.resolution), recipe_of(options), 0, CPU)
-    ways = {"DataLoader with PIL": pil(options, images, split), "in memory, in this process": resident(data)}
-    print(f"\n{'batches alone':44} {'ms/step':>9} {'images/s':>9}")
+    options = setting.options
+    place = (setting.images, setting.split, options.resolution, options.batch, options.loader_workers)
+    ways = {"DataLoader": textbook.training_batches(*place), "in memory, in this process": training(setting.data)}
+    print(f"{'batches alone':44} {'ms/step':>8} {'images/s':>13}")
     for name, batches in ways.items():
         next(batches)
-        each = timed(Contender(name, lambda batches=batches: next(batches)), 8) / 8
-        print(f"{name:44} {1000 * each:9.1f} {options.batch / each:9.0f}")
+        start = time.perf_counter()
+        for _ in range(8):
+            next(batches)
+        seconds = (time.perf_counter() - start) / 8
+        print(f"{name:44} {1000 * seconds:8.1f} {options.batch / seconds:13.0f}")
+    print()
 
 
 if __name__ == "__main__":

@@ -50,7 +50,10 @@ class CudaGraphs:
     """Records CUDA graphs, each with a memory pool of its own."""
 
     def __call__(self, work: Callable[[], None]) -> Recording:
-        """Does the work a few times on a side stream, as libraries set themselves up at first use, and captures it."""
+        """Does the work a few times on a side stream, as libraries set themselves up at first use, and captures it.
+
+        Both on one stream: the workspaces that cuBLAS has for a stream then lie outside of the graph's own pool.
+        """
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
