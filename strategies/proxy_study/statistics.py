@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,7 +47,13 @@ def paired(original: Sequence[float | None], reduced: Sequence[float | None]) ->
 
 def ranks(values: npt.ArrayLike) -> Floats:
     """Returns ranks along the last axis, 1 for the largest; equal values share the average of their ranks."""
-    return np.asarray(rankdata(-np.asarray(values, dtype=np.float64), axis=-1), dtype=np.float64)
+    return _ascending(-np.asarray(values, dtype=np.float64))
+
+
+def _ascending(values: Floats) -> Floats:
+    from scipy.stats import rankdata  # takes half a second, and every command would pay for it
+
+    return np.asarray(rankdata(values, axis=-1), dtype=np.float64)
 
 
 def pearson(x: npt.ArrayLike, y: npt.ArrayLike) -> float | None:
@@ -102,7 +107,7 @@ def entropy(rhos: Sequence[float]) -> float | None:
     1 is a steady rise, -1 a steady fall. Five values give multiples of 0.1, four multiples of 0.2, two -1 or 1. None
     for fewer than two values, or where rho does not change at all.
     """
-    return pearson(rankdata(rhos), np.arange(1, len(rhos) + 1)) if len(rhos) >= 2 else None
+    return pearson(_ascending(np.asarray(rhos)), np.arange(1, len(rhos) + 1)) if len(rhos) >= 2 else None
 
 
 class Sizes(NamedTuple):
