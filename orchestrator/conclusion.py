@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator import wording
-from orchestrator.views import CandidateView, SearchView
+from orchestrator import proxies, recipes, wording
+from orchestrator.views import SearchView
 from orchestrator.views.entries import SHORT
 from orchestrator.views.search import MEAN_ACCURACY
 
 SHOWN = 5
+NOTHING = "no candidate has been trained yet"
 _ROW = "{:<5} {:>9} {:>7} {:>11} {:>14}  {}"
+_RETRAINED = "{:<5} {:>9} {:>9} {:>11} {:>14} {:>7}  {}"
 
 
 def conclusion(view: SearchView, *, repeated: bool = False) -> Iterator[str]:
@@ -19,22 +21,42 @@ def conclusion(view: SearchView, *, repeated: bool = False) -> Iterator[str]:
     yield f"search {view.name} ({view.id[:SHORT]}): {view.status}{again}"
     yield from (f"  {line}" for line in (view.message, *view.notes) if line)
     yield ""
-    yield from _best(view.best[:SHOWN])
-    yield from _start(view)
-    yield ""
+    if view.study is not None:
+        yield from proxies.lines(view.study)
+        yield ""
+    else:
+        yield from _best(view)
+        yield from _start(view)
+        yield ""
     yield from _costs(view)
     if view.status == "interrupted":
         yield "Run the same command again to go on."
 
 
-def _best(best: tuple[CandidateView, ...]) -> Iterator[str]:
+def _best(view: SearchView) -> Iterator[str]:
+    best = view.best[:SHOWN]
+    if any(candidate.test_accuracy is not None for candidate in view.candidates):
+        yield from _retrained(view)
+        return
     if not best:
-        yield "no candidate has been trained yet"
+        trained = sum(candidate.epochs > 0 for candidate in view.candidates)
+        yield f"{wording.plural(trained, 'network')} trained, none tested yet" if trained else NOTHING
         return
     yield _ROW.format("best", "accuracy", "epochs", "parameters", "multiply-adds", "candidate")
     for rank, found in enumerate(best, start=1):
         costs = [wording.amount(found.parameters), wording.amount(found.multiply_adds)]
         yield _ROW.format(rank, wording.accuracy(found.accuracy), found.epochs, *costs, found.candidate[:SHORT])
+
+
+def _retrained(view: SearchView) -> Iterator[str]:
+    """Networks that were trained in full: what they reached on the test images, and in the search that found them."""
+    yield _RETRAINED.format("best", "test", "in search", "parameters", "multiply-adds", "epochs", "network")
+    found = [candidate for candidate in view.candidates if candidate.test_accuracy is not None]
+    for rank, one in enumerate(sorted(found, key=lambda one: (-(one.test_accuracy or 0.0), one.index)), start=1):
+        costs = [wording.amount(one.parameters), wording.amount(one.multiply_adds)]
+        accuracies = [wording.accuracy(one.test_accuracy), wording.accuracy(one.proxy_accuracy)]
+        yield _RETRAINED.format(rank, *accuracies, *costs, one.epochs, one.candidate[:SHORT])
+    yield f"recipe: {recipes.called(view.spec)}; test: accuracy of the test images, in search: of its validation images"
 
 
 def _start(view: SearchView) -> Iterator[str]:

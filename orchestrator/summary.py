@@ -27,6 +27,7 @@ def candidate(view: SearchView, found: CandidateView) -> dict[str, Any]:
         "genotype": genotype(view, found),
         "accuracy": found.accuracy,
         "test_accuracy": found.test_accuracy,
+        "proxy_accuracy": found.proxy_accuracy,
         "epochs": found.epochs,
         "parameters": found.parameters,
         "multiply_adds": found.multiply_adds,

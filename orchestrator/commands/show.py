@@ -11,6 +11,9 @@ from orchestrator.commands.common import JsonOption, Reading, StoreOption, guard
 if TYPE_CHECKING:
     from orchestrator.views import JobView
 
+WIDE = 200
+"""Columns that a table may have where it is not printed on a terminal."""
+
 
 @guarded
 def show(
@@ -27,8 +30,30 @@ def show(
         value = {"kind": kind, "id": name} | makers[kind](found, name)
     if as_json:
         print_json(value)
-    else:
-        _print(value)
+        return
+    shown = value.pop("study", None)
+    _print(value)
+    if shown is not None:
+        _study(shown)
+
+
+def _study(value: dict[str, Any]) -> None:
+    """Prints which setting a proxy study recommends and why, and all its settings in a table."""
+    import sys
+
+    from rich.console import Console
+
+    from orchestrator import proxies
+    from store.records.studies import Study
+
+    study = Study.model_validate(value)
+    typer.echo("")
+    typer.echo(proxies.recommendation(study))
+    for reason in study.why:
+        typer.echo(f"  {reason}")
+    typer.echo("")
+    width = None if sys.stdout.isatty() else WIDE
+    Console(file=sys.stdout, width=width, markup=False, highlight=False).print(proxies.table(study))
 
 
 def _search(found: Reading, name: str) -> dict[str, Any]:
@@ -38,7 +63,8 @@ def _search(found: Reading, name: str) -> dict[str, Any]:
 
     view = search_view(found.history, name, alive=found.alive)
     best = [summary.candidate(view, candidate) for candidate in view.best]
-    return summary.summary(view) | {"best": best, "spec": json_safe(dict(view.spec))}
+    study = {} if view.study is None else {"study": view.study.model_dump(mode="json")}
+    return summary.summary(view) | {"best": best, "spec": json_safe(dict(view.spec))} | study
 
 
 def _job(found: Reading, name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from orchestrator.report import style
+from orchestrator.report import benchcell, style
 from orchestrator.report.layout import BOX_WIDTH, OUTPUT, RADIUS, Layout, layout
 
 BOX_HEIGHT = 0.3
@@ -18,7 +18,12 @@ LINES = (style.BLUE, style.RED, style.GREEN, style.PURPLE, "#7A5C00", style.SKY,
 
 
 def drawn(genotype: Mapping[str, Any]) -> Figure | None:
-    """Draws the normal and the reduction cell of a genotype, one above the other; None if it is not of cells."""
+    """Draws the normal and the reduction cell of a genotype, one above the other, or the one of NAS-Bench-201.
+
+    None if it is neither.
+    """
+    if "arch" in genotype:
+        return benchcell.drawn(genotype["arch"])
     if not {"normal", "reduce", "normal_concat", "reduce_concat"} <= set(genotype):
         return None
     cells = {kind: layout(genotype[kind], genotype[f"{kind}_concat"]) for kind in ("normal", "reduce")}
@@ -35,6 +40,27 @@ def drawn(genotype: Mapping[str, Any]) -> Figure | None:
         axes.set_title(f"{'reduction' if kind == 'reduce' else kind} cell", loc="left", fontsize=11)
         _draw(axes, cell)
     return figure
+
+
+def kind(genotype: Mapping[str, Any]) -> str:
+    """What `drawn` shows of a genotype."""
+    return "Cell" if "arch" in genotype else "Normal and reduction cell"
+
+
+def told(genotype: Mapping[str, Any]) -> str:
+    """The cells in words, for those who cannot see them: what each node adds, inputs being the two cells before."""
+    if "arch" in genotype:
+        return benchcell.told(genotype["arch"])
+    return " ".join(
+        f"{name} cell: {_nodes(genotype[key])}." for name, key in (("Normal", "normal"), ("Reduction", "reduce"))
+    )
+
+
+def _nodes(edges: Sequence[Sequence[Any]]) -> str:
+    """What the two edges of each node are, e.g. `node 0 adds sep conv 3x3 of the cell before and skip of node 1`."""
+    sources = {0: "the cell before the last", 1: "the last cell"}
+    words = [f"{str(name).replace('_', ' ')} of {sources.get(source, f'node {source - 2}')}" for name, source in edges]
+    return "; ".join(f"node {at // 2} adds {words[at]} and {words[at + 1]}" for at in range(0, len(words), 2))
 
 
 def _span(cell: Layout) -> tuple[float, float, float]:

@@ -7,9 +7,10 @@ import time as clocks
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from orchestrator import wording
+from orchestrator import recipes, wording
+from orchestrator.report import markup
 from orchestrator.report.pictures import Picture
-from orchestrator.views import CandidateView, JobView, SearchView
+from orchestrator.views import CandidateView, JobView, SearchView, Step, rungs
 from orchestrator.views.entries import SHORT
 from store.records.requests import json_safe
 
@@ -27,29 +28,41 @@ p { max-width: 46rem; } .quiet { color: #555; }
 dl.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .6rem; margin: 1rem 0; }
 dl.tiles div { border: 1px solid #ddd; border-radius: .4rem; padding: .5rem .7rem; }
 dl.tiles dt { font-size: .82rem; color: #555; } dl.tiles dd { margin: 0; font-size: 1.3rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; min-width: 60%; }
+.wide { overflow-x: auto; } .tall { max-height: 34rem; overflow-y: auto; border: 1px solid #ddd; padding: 0 .5rem; }
+.tall th { position: sticky; top: 0; background: #fff; } tr.marked { background: #e3f1e6; font-weight: 600; }
+table { border-collapse: collapse; font-size: .9rem; min-width: 60%; }
 th { text-align: left; color: #555; font-weight: 600; } th, td { padding: .28rem .9rem .28rem 0;
   border-bottom: 1px solid #eee; vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums;
   white-space: nowrap; }
 code, pre { font: .85rem/1.45 ui-monospace, monospace; } pre { background: #f6f6f4; padding: .8rem; overflow-x: auto; }
 figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; } figcaption { font-size: .88rem; color: #555; }
-@media print { body { margin: 0; max-width: none; } figure, tr { break-inside: avoid; } h2 { break-after: avoid; }
+@media print { .tall { max-height: none; } body { margin: 0; max-width: none; }
+  figure, tr { break-inside: avoid; } h2 { break-after: avoid; }
   pre { white-space: pre-wrap; } }
 """
 
 
-def page(view: SearchView, pictures: Sequence[Picture]) -> str:
-    """Returns the whole page."""
+def page(view: SearchView, pictures: Sequence[Picture], steps: Sequence[Step], study: Sequence[str] = ()) -> str:
+    """Returns the whole page.
+
+    Args:
+        view: the search.
+        pictures: all that there are.
+        steps: its trainings as they ended.
+        study: the sections of a proxy study.
+    """
+    spec = json.dumps(json_safe(dict(view.spec)), indent=2, ensure_ascii=False)
     sections = [
         _heading(view),
         _summary(view),
-        _section("Best candidates", _candidates(view.best), _figures(pictures, "cells")),
-        _section("Accuracy", _figures(pictures, "accuracy") or _quiet("No candidate has been trained yet.")),
-        _section("Workers", _figures(pictures, "workers") or _quiet("No job has been started: nothing had to be.")),
-        _section(f"Top {TOP} of all candidates", _quiet("All of them are in candidates.csv."), _top(view)),
-        _section("Failures", _failures(view)),
-        _section("Spec", f"<pre>{escape(json.dumps(json_safe(dict(view.spec)), indent=2, ensure_ascii=False))}</pre>"),
+        *study,
+        _best(view, markup.figures(pictures, "cells")),
+        *([] if study else [_accuracy(steps, markup.figures(pictures, "accuracy"))]),
+        markup.section("Workers", markup.figures(pictures, "workers") or markup.quiet("No job was started.")),
+        *([] if study else [_top(view)]),
+        markup.section("Failures", _failures(view)),
+        markup.section("Spec", f"<pre>{escape(spec)}</pre>"),
     ]
     title = escape(f"{view.name}: coldframe report")
     return (
@@ -72,7 +85,7 @@ def _heading(view: SearchView) -> str:
 def _summary(view: SearchView) -> str:
     spent = view.costs
     tiles = {
-        "best accuracy": wording.accuracy(view.best[0].accuracy if view.best else None),
+        **_score(view),
         "candidates": f"{len(view.candidates):,}",
         "epochs trained": f"{spent.epochs_trained:,}",
         "epochs saved by resuming": f"{spent.epochs_resumed_over:,}",
@@ -86,6 +99,47 @@ def _summary(view: SearchView) -> str:
     }
     inner = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in tiles.items())
     return f'<dl class="tiles">{inner}</dl>\n'
+
+
+def _score(view: SearchView) -> dict[str, str]:
+    """What the search came to, in a tile."""
+    best = view.best[0] if view.best else None
+    if view.study is not None:
+        return {"recommended": view.study.recommended or "-"}
+    if best is not None and best.accuracy is None and best.test_accuracy is not None:
+        return {"best test accuracy": wording.accuracy(best.test_accuracy)}
+    return {"best accuracy": wording.accuracy(best.accuracy if best else None)}
+
+
+def _best(view: SearchView, cells: str) -> str:
+    """The best candidates; of a proxy study all networks, of a retraining every network with its test accuracy."""
+    if any(candidate.test_accuracy is not None for candidate in view.candidates):
+        return markup.section("Retrained networks", _retrained(view), cells)
+    if view.study is not None:
+        about = f"Accuracies in the original setting, {view.study.reference_name}; in the others, see networks.csv."
+        return markup.section("Networks", markup.quiet(about), _candidates(view.best[:TOP]), cells)
+    return markup.section("Best candidates", _candidates(view.best), cells)
+
+
+def _retrained(view: SearchView) -> str:
+    """Networks that were trained in full, the best of the test images first."""
+    headings = ["", "test accuracy", "validation accuracy in the search", "parameters", "multiply-adds", "epochs"]
+    found = sorted(view.candidates, key=lambda one: (one.test_accuracy is None, -(one.test_accuracy or 0.0), one.index))
+    rows = [
+        [
+            str(rank),
+            wording.accuracy(candidate.test_accuracy),
+            wording.accuracy(candidate.proxy_accuracy),
+            wording.amount(candidate.parameters),
+            wording.amount(candidate.multiply_adds),
+            str(candidate.epochs),
+            candidate.candidate[:SHORT],
+            candidate.failure or candidate.origin,
+        ]
+        for rank, candidate in enumerate(found, start=1)
+    ]
+    recipe = markup.quiet(f"Recipe: {recipes.called(view.spec)}. Trained on all training images; none was held out.")
+    return recipe + markup.table([*headings, "network", "origin"], rows, numbers=range(6))
 
 
 def _candidates(found: Iterable[CandidateView]) -> str:
@@ -103,56 +157,46 @@ def _candidates(found: Iterable[CandidateView]) -> str:
         ]
         for rank, candidate in enumerate(found, start=1)
     ]
-    return _table(headings, rows, numbers=5) if rows else _quiet("No candidate has been trained yet.")
+    if not rows:
+        return markup.quiet("No candidate has been trained yet.")
+    return markup.table(headings, rows, numbers=range(5))
+
+
+def _accuracy(steps: Sequence[Step], figures: str) -> str:
+    """The curves, and of a search with rungs how many candidates came how far."""
+    found = rungs(steps)
+    rows = [
+        [str(rung.epochs), f"{rung.candidates:,}", wording.accuracy(rung.mean), wording.accuracy(rung.best)]
+        for rung in found
+    ]
+    names = ["epochs", "candidates that were trained so far", "mean accuracy", "best accuracy"]
+    table = markup.table(names, rows, numbers=range(4)) if rows else ""
+    return markup.section("Accuracy", figures or markup.quiet("No candidate has been trained yet."), table)
 
 
 def _top(view: SearchView) -> str:
     scored = [candidate for candidate in view.candidates if candidate.accuracy is not None]
-    return _candidates(sorted(scored, key=lambda candidate: -(candidate.accuracy or 0.0))[:TOP])
+    if not scored and any(candidate.test_accuracy is not None for candidate in view.candidates):
+        return ""
+    best = sorted(scored, key=lambda candidate: -(candidate.accuracy or 0.0))[:TOP]
+    return markup.section(
+        f"Top {TOP} of all candidates", markup.quiet("All of them are in candidates.csv."), _candidates(best)
+    )
 
 
 def _failures(view: SearchView) -> str:
     if not view.troubled:
-        return _quiet("No attempt failed.")
+        return markup.quiet("No attempt failed.")
     rows = [
         [job.id[:SHORT], job.words, str(attempt.number), attempt.worker, attempt.reason, attempt.message, _ending(job)]
         for job in view.troubled
         for attempt in job.attempts
         if attempt.outcome == "failed"
     ]
-    return _table(["job", "", "attempt", "worker", "reason", "message", "in the end"], rows)
+    return markup.table(["job", "", "attempt", "worker", "reason", "message", "in the end"], rows)
 
 
 def _ending(job: JobView) -> str:
     """What became of a job that had a failed attempt."""
     ends = {"succeeded": "succeeded", "failed": "given up", "stopped": "stopped; to be taken up again"}
     return ends.get(job.state, "to be tried again")
-
-
-def _figures(pictures: Sequence[Picture], section: str) -> str:
-    return "".join(
-        f'<figure><img src="{picture.source}" alt="{escape(picture.alternative)}">'
-        f"<figcaption>{escape(picture.alternative)}</figcaption></figure>\n"
-        for picture in pictures
-        if picture.section == section
-    )
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int = 0) -> str:
-    """A table whose first columns, so many of them, hold numbers."""
-
-    def line(tag: str, cells: Sequence[str]) -> str:
-        marks = [' class="number"' if column < numbers else "" for column in range(len(cells))]
-        inner = "".join(f"<{tag}{mark}>{escape(cell)}</{tag}>" for mark, cell in zip(marks, cells, strict=True))
-        return f"<tr>{inner}</tr>\n"
-
-    body = "".join(line("td", row) for row in rows)
-    return f'<div class="wide"><table>\n<thead>{line("th", headings)}</thead>\n<tbody>{body}</tbody></table></div>\n'
-
-
-def _section(title: str, *parts: str) -> str:
-    return f"<h2>{escape(title)}</h2>\n{''.join(parts)}\n"
-
-
-def _quiet(text: str) -> str:
-    return f'<p class="quiet">{escape(text)}</p>'

@@ -9,13 +9,15 @@ from typing import Any, Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from orchestrator.report import style
-from orchestrator.views import CandidateView, Segment, WorkerTimeline
+from orchestrator.views import CandidateView, Segment, Step, WorkerTimeline
 from orchestrator.views.search import MEAN_ACCURACY
 
 MANY_BARS = 1500
+MANY_POINTS = 3000
+MANY_LINES = 18
 KIND_COLOURS: Final = {
     "train": style.BLUE,
     "resume": style.ORANGE,
@@ -61,6 +63,50 @@ def accuracy_over_births(candidates: Sequence[CandidateView]) -> Figure | None:
     best = list(accumulate((accuracy for _, accuracy, _ in known), max))
     axes.step([index for index, _, _ in known], best, where="post", color=style.BLACK, linewidth=1, label="best so far")
     axes.set(xlabel="candidate, in order of birth", ylabel="best validation accuracy, %")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.plain(axes)
+    style.legend(axes)
+    return figure
+
+
+def accuracy_over_epochs(steps: Sequence[Step]) -> Figure | None:
+    """Draws each training over the epochs spent until it ended, and the best so far; None if there are not two."""
+    if len(steps) < 2:
+        return None
+    figure = style.figure(8, 4)
+    axes = figure.add_subplot()
+    for number, level in enumerate(sorted({step.epochs for step in steps})):
+        group = [step for step in steps if step.epochs == level]
+        colour, marker = style.look(number)
+        places = [step.spent for step in group], [100 * step.accuracy for step in group]
+        drawn = axes.scatter(*places, label=f"after {level} epochs", s=16, color=colour, marker=marker)
+        drawn.set_rasterized(len(steps) > MANY_POINTS)
+    spent, best = [step.spent for step in steps], [100 * step.best for step in steps]
+    axes.step(spent, best, where="post", color=style.BLACK, linewidth=1, label="best so far")
+    axes.set(xlabel="epochs spent", ylabel="validation accuracy, %")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    style.plain(axes)
+    style.legend(axes)
+    return figure
+
+
+def training(candidates: Sequence[CandidateView]) -> Figure | None:
+    """Draws the accuracy of the training images of candidates without validation; None if there is no such one."""
+    shown = [candidate for candidate in candidates if candidate.training and not candidate.curve][:MANY_LINES]
+    if not shown:
+        return None
+    figure = style.figure(8, 4)
+    axes = figure.add_subplot()
+    for number, candidate in enumerate(shown):
+        colour, _ = style.look(number)
+        dashes = ("-", "--", ":")[number // len(style.SERIES) % 3]
+        epochs, accuracies = (
+            [epoch for epoch, _ in candidate.training],
+            [100 * value for _, value in candidate.training],
+        )
+        axes.plot(epochs, accuracies, color=colour, linestyle=dashes, label=candidate.candidate[:8])
+    axes.set(xlabel="epoch", ylabel="accuracy of the training images, %")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.plain(axes)
     style.legend(axes)

@@ -25,7 +25,7 @@ def figure(width: float, height: float) -> Figure:
 
 def look(number: int) -> tuple[str, str]:
     """Returns the colour and the marker of a plot's series, so that it is known by more than its colour."""
-    return SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)]
+    return SERIES[number % len(SERIES)], MARKERS[(number + number // len(SERIES)) % len(MARKERS)]
 
 
 def plain(axes: Axes) -> None:

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from orchestrator import summary
-from orchestrator.views import History, SearchView
+from orchestrator.views import History, SearchView, Step
 
 CANDIDATES = (
     "index",
     "candidate",
     "accuracy",
     "test_accuracy",
+    "proxy_accuracy",
     "train_accuracy",
     "epochs",
     "parameters",
@@ -58,6 +59,12 @@ def cycles(view: SearchView) -> str:
     length = max(map(len, columns.values()), default=0)
     rows = ([values[row] if row < len(values) else None for values in columns.values()] for row in range(length))
     return comma_separated(list(columns), rows)
+
+
+def progress(steps: Sequence[Step]) -> str:
+    """Every training that ended: epochs spent by then, what it reached, and the best so far."""
+    rows = ([s.spent, s.candidate, s.epochs, s.accuracy, s.best] for s in steps)
+    return comma_separated(["epochs_spent", "candidate", "epochs", "validation_accuracy", "best_so_far"], rows)
 
 
 def attempts(history: History, view: SearchView) -> str:

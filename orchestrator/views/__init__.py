@@ -3,6 +3,7 @@
 from orchestrator.views.costs import Costs, costs
 from orchestrator.views.entries import Attempt, JobView, SavedCheckpoint, SearchEntry, WorkerEntry
 from orchestrator.views.fold import History, read
+from orchestrator.views.progress import Rung, Step, progress, rungs
 from orchestrator.views.search import CandidateView, SearchView, search_view, totals
 from orchestrator.views.timeline import Segment, WorkerTimeline, timelines
 
@@ -12,14 +13,18 @@ __all__ = [
     "Costs",
     "History",
     "JobView",
+    "Rung",
     "SavedCheckpoint",
     "SearchEntry",
     "SearchView",
     "Segment",
+    "Step",
     "WorkerEntry",
     "WorkerTimeline",
     "costs",
+    "progress",
     "read",
+    "rungs",
     "search_view",
     "timelines",
     "totals",

@@ -12,6 +12,7 @@ from orchestrator.views.fold import History
 from store.records import arrays
 from store.records.studies import Study
 
+ACCURACIES = ("accuracy", "test_accuracy", "proxy_accuracy")
 MEAN_ACCURACY = "mean_accuracy_"
 """What the names of curves begin with that hold a rung's mean accuracy after each cycle."""
 
@@ -23,6 +24,7 @@ class CandidateView:
     Attributes:
         accuracy: of the validation images; none where it failed, or where no image was held out.
         test_accuracy: of the test images, which only retrained networks are tried on.
+        proxy_accuracy: of the validation images in the search that found a retrained network.
         train_accuracy: of the training images in the last epoch that was saved.
         curve: (epoch, validation accuracy) after each epoch that was saved.
         training: (epoch, accuracy of the training images) in each of them.
@@ -41,6 +43,7 @@ class CandidateView:
     cycle: int = 0
     failure: str | None = None
     test_accuracy: float | None = None
+    proxy_accuracy: float | None = None
     curve: tuple[tuple[int, float], ...] = ()
     training: tuple[tuple[int, float], ...] = ()
 
@@ -171,7 +174,7 @@ def _from_jobs(index: int, candidate: str, jobs: list[JobView], test_accuracy: f
 
 def _from_individual(history: History, individual: Payload) -> CandidateView:
     """Builds a candidate's view from a strategy's `Individual`, with the curve that the journal holds."""
-    names = ("checkpoint", "parameters", "multiply_adds", "parent", "accuracy", "test_accuracy", "failure")
+    names = [*("checkpoint", "parameters", "multiply_adds", "parent", "failure"), *ACCURACIES]
     jobs = list(history.trainings.get(individual["candidate"], {}).values())
     return CandidateView(
         index=individual["index"],

@@ -28,6 +28,7 @@ from store.records.outcomes import EpochMetrics, Evaluated, Failure, Trained
 from store.records.requests import AnyRequest, Evaluate, Train
 from store.records.results import Individual, Result
 from store.records.spec import SearchSpec
+from store.records.studies import Study
 from strategies.spaces.registry import create
 
 SPACE = Named(name="cell")
@@ -163,10 +164,12 @@ class Teller:
     def interrupt(self) -> None:
         self.tell(SearchInterrupted(search=self.search, reason="SIGTERM"), seconds=0.1)
 
-    def finish(self, individuals: Iterable[Individual], curves: dict[str, Any] | None = None) -> None:
+    def finish(
+        self, individuals: Iterable[Individual], curves: dict[str, Any] | None = None, study: Study | None = None
+    ) -> None:
         history = tuple(individuals)
         best = tuple(sorted((one for one in history if one.accuracy), key=lambda one: -(one.accuracy or 0)))[:3]
-        result = Result(best=best, history=history, curves=curves or {})
+        result = Result(best=best, history=history, curves=curves or {}, study=study)
         self.tell(SearchFinished(search=self.search, result=result.model_dump()), seconds=0.1)
 
     def metrics(self, seed: int, epoch: int) -> EpochMetrics:

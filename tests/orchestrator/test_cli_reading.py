@@ -52,6 +52,7 @@ def test_status_is_the_summary_of_run_and_more(store: Path) -> None:
         "genotype",
         "accuracy",
         "test_accuracy",
+        "proxy_accuracy",
         "epochs",
         "parameters",
         "multiply_adds",

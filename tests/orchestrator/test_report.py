@@ -21,8 +21,8 @@ from strategies.spaces.published import PUBLISHED
 from strategies.spaces.registry import create
 from tests.orchestrator.telling import SPACE, Teller, accuracy, small_search
 
-PICTURES = {"accuracy.png", "births.png", "workers.png", "cells-1.png", "cells-2.png", "cells-3.png"}
-TABLES = {"candidates.csv", "curves.csv", "cycles.csv", "attempts.csv", "best.json"}
+PICTURES = {"accuracy.png", "births.png", "progress.png", "workers.png", "cells-1.png", "cells-2.png", "cells-3.png"}
+TABLES = {"candidates.csv", "curves.csv", "cycles.csv", "progress.csv", "attempts.csv", "best.json"}
 
 
 class Reader(HTMLParser):
