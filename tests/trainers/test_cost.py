@@ -71,6 +71,15 @@ def test_the_reduced_setting_of_econas(name, rule, parameters, multiply_adds):
     assert cost(genotype, Shape(8, 20, 10, 8)) == (parameters, multiply_adds)
 
 
+def test_the_imagenet_network_of_setn():
+    """SETN, Table 3: (N, C) = (2, 58)."""
+    shape = Shape(58, 8, 1000, 224, stem="imagenet")
+    assert cost(PUBLISHED["SETN"], shape) == (5_340_451, 599_748_768)
+    # The auxiliary head reads 4 C = 232 channels of 4 nodes: two convolutions, one normalisation, a linear layer.
+    head = 928 * 128 + 2 * 128 + 768 * 128 * 4 + 769 * 1000
+    assert cost(PUBLISHED["SETN"], shape._replace(auxiliary=True)) == (5_340_451 + head, 599_748_768)
+
+
 def test_the_count_is_that_of_torch_on_the_whole_network():
     """Guards the form without normalisation and pooling that `cost` runs instead."""
     genotype = PUBLISHED["AmoebaNet"]

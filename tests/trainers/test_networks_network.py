@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from strategies.spaces.genotype import Genotype, loose_ends
 from strategies.spaces.published import PUBLISHED
@@ -59,6 +60,73 @@ def test_auxiliary_head_that_does_not_fit_is_refused_when_built_and_when_run():
         make(auxiliary=True, resolution=24)
     with pytest.raises(ImpossibleSetting, match="resolution is 24"):
         make(auxiliary=True, resolution=32)(torch.randn(2, 3, 24, 24))
+
+
+LARGE = {"stem": "imagenet", "resolution": 64}
+
+
+@pytest.mark.parametrize("form", ["plain", "batch_last"])
+def test_the_imagenet_stem_divides_the_size_by_eight_and_gives_two_states(form):
+    network = make(form=form, **LARGE)
+    blocks = network.blocks()
+    assert list(blocks)[:3] == ["stem", "stem1", "cell00"]
+    shapes = [
+        tuple(blocks[block][name].shape) for block, name in (("stem", "first.weights.0"), ("stem", "second.weights.0"))
+    ]
+    assert [*shapes, tuple(blocks["stem1"]["weights.0"].shape)] == [(2, 3, 3, 3), (4, 2, 3, 3), (4, 4, 3, 3)]
+    assert "preprocess0.even" in blocks["cell00"]  # the first cell halves the older state
+    assert network(torch.randn(2, 3, 64, 64)).logits.shape == (2, 10)
+
+
+def test_the_imagenet_stem_computes_what_darts_does():
+    """Against torch's functions: two strided convolutions with a ReLU between, and a third after another."""
+    network = make(form="plain", **LARGE).double()
+    images, seen = torch.randn(3, 3, 64, 64, dtype=torch.float64), []
+    network.cell00.register_forward_pre_hook(lambda cell, given: seen.extend(state.value for state in given[:2]))
+    network(images)
+
+    def unit(x, weight):
+        return F.batch_norm(F.conv2d(x, weight, None, 2, 1), None, None, training=True)
+
+    stem, stem1 = network.stem, network.stem1
+    older = unit(torch.relu(unit(images, stem.first.weights[0])), stem.second.weights[0])
+    torch.testing.assert_close(seen[0], older)
+    torch.testing.assert_close(seen[1], unit(torch.relu(older), stem1.weights[0]))
+    assert (seen[0].shape[-1], seen[1].shape[-1]) == (16, 8)
+
+
+@pytest.mark.parametrize("resolution", [200, 224, 256])
+@pytest.mark.parametrize("form", ["plain", "batch_last"])
+def test_the_auxiliary_head_of_large_images(resolution, form):
+    network = make(cells=3, stem="imagenet", resolution=resolution, auxiliary=True, form=form)
+    assert network(torch.randn(1, 3, resolution, resolution)).auxiliary.shape == (1, 10)
+    assert [name for name in network.auxiliary.state_dict() if name.startswith("norm")] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"resolution": 2}, r"proxy\.resolution is 2: expected at least 4 pixels, for the cifar network"),
+        ({"stem": "imagenet", "resolution": 31}, r"proxy\.resolution is 31: expected at least 32 pixels"),
+        ({"stem": "imagenet", "resolution": 64, "channels": 5}, r"proxy\.channels is 5: expected an even number"),
+        ({"stem": "imagenet", "resolution": 192, "auxiliary": True}, r"resolution is 192: expected 193 to 256 pixels"),
+        ({"stem": "imagenet", "resolution": 257, "auxiliary": True}, r"resolution is 257: expected 193 to 256 pixels"),
+    ],
+)
+def test_shapes_that_cannot_be_are_refused_by_their_key(changes, said):
+    with pytest.raises(ImpossibleSetting, match=said):
+        make(**changes)
+
+
+def test_both_forms_compute_the_same_with_the_imagenet_stem():
+    images, found = torch.randn(3, 3, 48, 48, dtype=torch.float64), []
+    for form in ("plain", "batch_last"):
+        network = make("AmoebaNet", form=form, stem="imagenet", resolution=48).double()
+        logits = network(images).logits
+        logits.square().sum().backward()
+        found.append([logits.detach(), *(each.grad for each in network.parameters() if each.grad is not None)])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=1e-6)
 
 
 def test_blocks_are_the_prefixes_of_the_state():
