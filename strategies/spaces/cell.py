@@ -29,6 +29,7 @@ from strategies.spaces.genotype import (
     Nodes,
     concat,
 )
+from strategies.spaces.work import of_cells
 
 CELLS = ("normal", "reduce")
 GENES_PER_NODE = 4
@@ -140,6 +141,14 @@ class CellSpace:
     def describe(self, architecture: Architecture) -> dict[str, Any]:
         """Returns the genotype as a JSON-ready map; `InvalidArchitecture` as for `decode`."""
         return self.decode(architecture).to_json()
+
+    def work(self, architecture: Architecture) -> float:
+        """Returns the relative time of a step of training (`strategies.spaces.work`).
+
+        Raises:
+            InvalidArchitecture: if the genes are not of this space.
+        """
+        return of_cells(self.decode(architecture))
 
     def mutate(
         self, architecture: Architecture, rng: np.random.Generator, weights: Mapping[str, float] | None = None

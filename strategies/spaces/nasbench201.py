@@ -18,6 +18,7 @@ import numpy as np
 from store.records.base import Config
 from store.records.candidates import Architecture, Named
 from strategies.errors import InvalidArchitecture, InvalidGenotype
+from strategies.spaces.work import of_bench
 
 NAME = "nasbench201"
 NODES = 4
@@ -159,6 +160,14 @@ class BenchSpace:
             InvalidArchitecture: if the genes are not of this space.
         """
         return {"arch": self.decode(architecture).to_string()}
+
+    def work(self, architecture: Architecture) -> float:
+        """Returns the relative time of a step of training (`strategies.spaces.work`).
+
+        Raises:
+            InvalidArchitecture: if the genes are not of this space.
+        """
+        return of_bench(self.decode(architecture))
 
     def mutate(
         self, architecture: Architecture, rng: np.random.Generator, weights: Mapping[str, float] | None = None
