@@ -4,9 +4,9 @@ The numbers are times of a forward and backward pass, with one operation in plac
 network, less the time with skip connections alone: the least of 18 repetitions or more, one CPU thread, batch 96, 8
 channels, 8 x 8 pixels, 20 cells (NAS-Bench-201: 17). Their unit is one separable (NAS-Bench-201: one plain) 3x3
 convolution. They are rounded, and meant for putting jobs in order, not for a forecast; at 16 channels and on a GPU the
-ratios are others. The size of a depthwise kernel made next to no difference. Rank correlation with the time of random
-networks that were built and timed so (8 cells; NAS-Bench-201: 5): 0.96 for 24 of `cell`, 0.91 for 24 of its 13-operation
-form, 0.97 for 50 of `nasbench201`.
+ratios are others. The size of a depthwise kernel made next to no difference. Rank correlation with the times of random
+networks, timed in the same way (8 cells; NAS-Bench-201: 5): 0.96 for 24 of `cell`, 0.91 for 24 of it with 13
+operations, 0.97 for 50 of `nasbench201`.
 """
 
 from __future__ import annotations
