@@ -13,6 +13,7 @@ from orchestrator.commands import (
     devices,
     export,
     gc,
+    prepare,
     report,
     retrain,
     run,
@@ -33,6 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run")(run.run)
+app.command("prepare")(prepare.prepare)
 app.command("retrain")(retrain.retrain)
 app.command("export")(export.export)
 app.command("list")(searches.searches)

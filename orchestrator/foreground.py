@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 import msgpack
 
-from orchestrator import collector, devices
+from orchestrator import collector, devices, preparing
 from orchestrator.errors import OrchestratorError, SearchCrashed
 from orchestrator.memory import Memory
 from orchestrator.observer import Observer
@@ -68,7 +68,9 @@ def run(spec_path: Path, store: Path, *, workers: int | None = None, observer: O
         StoreError: if the store cannot be used, or fails for good.
         SearchCrashed: if the strategy raised.
     """
-    return run_plan(load(spec_path), store, workers=workers, observer=observer)
+    with preparing.reasons(observer) as told:
+        plan = load(spec_path, told)
+    return run_plan(plan, store, workers=workers, observer=observer)
 
 
 def run_plan(plan: Plan, store: Path, *, workers: int | None = None, observer: Observer) -> RunEnd:

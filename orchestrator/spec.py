@@ -20,7 +20,7 @@ from strategies.errors import InvalidOptions, StrategyError
 from strategies.run import Strategy
 from strategies.spaces.base import Space
 from trainers.errors import TrainerError
-from trainers.fingerprint import expand
+from trainers.fingerprint import Told, expand
 
 Made = TypeVar("Made")
 
@@ -47,8 +47,12 @@ class Plan:
         return self.spec.identity(self.totals, self.data.fingerprint)
 
 
-def load(path: Path) -> Plan:
+def load(path: Path, told: Told | None = None) -> Plan:
     """Reads and checks a spec.
+
+    Args:
+        path: the TOML file.
+        told: hears how many of the data set's files are read, to know it by its content.
 
     Raises:
         SpecError: naming everything that is wrong with the file.
@@ -62,10 +66,10 @@ def load(path: Path) -> Plan:
         raise SpecError(str(path), [Problem("file", None, f"is not TOML: {error}")]) from error
     except RecursionError as error:
         raise SpecError(str(path), [_TOO_DEEP]) from error
-    return plan(raw, str(path))
+    return plan(raw, str(path), told)
 
 
-def plan(raw: dict[str, Any], file: str) -> Plan:
+def plan(raw: dict[str, Any], file: str, told: Told | None = None) -> Plan:
     """Checks what was read from a file; raises `SpecError` as `load` does."""
     problems = list(_unstorable(raw))
     if _TOO_DEEP in problems:
@@ -78,7 +82,7 @@ def plan(raw: dict[str, Any], file: str) -> Plan:
         {"trainer": {"name": "cell"}} | raw, "trainer", problems, lambda named: known.trainer(named, space)
     )
     reference = _reference(raw, problems, lambda named: known.trainer(named, space))
-    data = _data(raw, problems)
+    data = _data(raw, problems, told)
     if problems or spec is None or options is None or space is None or trainer is None or data is None:
         raise SpecError(file, problems)
     # Defaults are written out, so that leaving an option out and giving its default are the same.
@@ -131,13 +135,13 @@ def _reference(raw: dict[str, Any], problems: list[Problem], make: Callable[[Nam
     return made
 
 
-def _data(raw: dict[str, Any], problems: list[Problem]) -> Data | None:
+def _data(raw: dict[str, Any], problems: list[Problem], told: Told | None) -> Data | None:
     """Identifies the data set, also where other tables are wrong, so that its problems are told with theirs."""
     try:
         spec = DataSpec.model_validate(raw["data"])
     except (KeyError, ValidationError):
         return None  # `SearchSpec` has said so already
-    return _caught(problems, "data", lambda: tables.data(spec, raw))
+    return _caught(problems, "data", lambda: tables.data(spec, raw, told))
 
 
 _TOO_DEEP = Problem("file", None, f"is nested more than {DEEPEST} deep")

@@ -10,7 +10,7 @@ from store.records.candidates import Data, DataSpec, Named
 from strategies.spaces.base import Space
 from trainers import table
 from trainers.errors import DataVariableUnset, TableMissing
-from trainers.fingerprint import expand, identity
+from trainers.fingerprint import Told, expand, identity
 from trainers.tabular import benchmark
 
 TABULAR = "tabular"
@@ -56,14 +56,14 @@ def with_data(raw: dict[str, Any]) -> dict[str, Any]:
     return raw | {"data": {"name": DATA}} if "data" not in raw and _is_tabular(raw) else raw
 
 
-def data(spec: DataSpec, raw: dict[str, Any]) -> Data:
+def data(spec: DataSpec, raw: dict[str, Any], told: Told | None = None) -> Data:
     """Returns the identity of a spec's data; that of `table` is its name, and only a tabular trainer can have it.
 
     Raises:
         DataError: as `trainers.fingerprint.identity`.
     """
     if spec.name != DATA or not _is_tabular(raw):
-        return identity(spec)
+        return identity(spec, told)
     return Data(name=DATA, fingerprint=DATA, validation_fraction=spec.validation_fraction, split_seed=spec.split_seed)
 
 

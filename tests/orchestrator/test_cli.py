@@ -12,7 +12,23 @@ import pytest
 from tests.orchestrator.command import REPOSITORY, coldframe, process, stored
 from tests.orchestrator.telling import small_search
 
-COMMANDS = ("run", "list", "status", "show", "story", "report", "devices", "check", "gc", "cost", "version")
+COMMANDS = (
+    "run",
+    "prepare",
+    "retrain",
+    "export",
+    "list",
+    "status",
+    "show",
+    "story",
+    "report",
+    "devices",
+    "check",
+    "gc",
+    "cost",
+    "simulate",
+    "version",
+)
 HEAVY = ("torch", "torchvision", "zarr", "matplotlib", "sklearn", "scipy", "networkx", "numpy", "anyio")
 
 
