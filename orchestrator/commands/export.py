@@ -26,7 +26,10 @@ class Format(StrEnum):
 @guarded
 def export(
     what: Annotated[
-        str, typer.Argument(help="A search, of which the best network is taken, a checkpoint, or a candidate.", metavar="ID")
+        str,
+        typer.Argument(
+            help="A search, of which the best network is taken, a checkpoint, or a candidate.", metavar="ID"
+        ),
     ],
     store: StoreOption,
     format: Annotated[Format, typer.Option(help="Of the weights.")] = Format.SAFETENSORS,
