@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from orchestrator.report import style
@@ -51,10 +52,21 @@ def plot(names: Sequence[str], curves: Sequence[Curve | None], searches: Sequenc
         axes.plot(curve.epochs, 100 * curve.mean, color=colour, label=f"{name} ({count} searches)")
         axes.fill_between(curve.epochs, 100 * curve.low, 100 * curve.high, color=colour, alpha=0.2, linewidth=0)
     axes.set(xlabel="epochs trained", ylabel="regret of the network named so far, % points")
-    axes.set_ylim(bottom=0)
+    _scale(axes, [curve for curve in curves if curve is not None])
     style.plain(axes)
-    style.legend(axes)
+    axes.legend(frameon=False)
     return figure
+
+
+def _scale(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Makes the regret logarithmic, for it falls a hundredfold; where it reaches 0 it cannot be."""
+    lowest = 100 * min(float(curve.mean.min()) for curve in curves)
+    if lowest <= 0:
+        axes.set_ylim(bottom=0)
+        return
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=lowest / 2)
+    axes.yaxis.set_major_formatter("{x:g}")
 
 
 _FIELDS = ("seed", "accuracy", "true_accuracy", "regret", "epochs", "seconds", "idle_share")

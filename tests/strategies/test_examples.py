@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.tables import with_data
 from store.records.candidates import Recipe
 from store.records.requests import Train
 from store.records.spec import SearchSpec
@@ -18,7 +19,7 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
 
 
 def read(path: Path) -> SearchSpec:
-    return SearchSpec.model_validate(tomllib.loads(path.read_text()))
+    return SearchSpec.model_validate(with_data(tomllib.loads(path.read_text())))
 
 
 def example(name: str) -> SearchSpec:
