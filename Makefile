@@ -59,6 +59,8 @@ bench: $(TESTABLE)
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/gpu.py
 	$(BIN)/python benchmarks/recovery.py
+	$(BIN)/python benchmarks/simulated.py
+	$(BIN)/python benchmarks/idle.py
 
 clean:
 	rm -rf demo bench-out dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
