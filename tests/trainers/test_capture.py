@@ -18,6 +18,7 @@ from trainers.data import DeviceData
 from trainers.datasets import Images
 from trainers.networks.network import build
 from trainers.networks.shape import Shape
+from trainers.plan import make_deterministic
 from trainers.sgd import SGD
 from trainers.stepper import Eager, Stepper
 
@@ -207,6 +208,7 @@ def test_it_says_that_it_lives_before_every_step() -> None:
 def test_a_cuda_graph_agrees_with_single_calls_on_the_gpu(changes: dict[str, Any]) -> None:
     """To rounding: cuDNN may choose other kernels while it captures, and some of its sums have no fixed order."""
     device = torch.device("cuda")
+    make_deterministic(device)
     plain, inner = _eager(changes, device), _eager(changes, device)
     captured = Captured(inner, CudaGraphs())
     theirs, ours = _trained(plain), _trained(captured)
