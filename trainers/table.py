@@ -138,7 +138,7 @@ def read(path: Path) -> Table:
 
 def _read_npz(path: Path) -> dict[str, Array]:
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file):  # a single array, or a pickle, is no archive
+        with path.open("rb") as file, zipfile.ZipFile(file):  # a single array is no archive
             file.seek(0)
             with np.load(file) as archive:
                 return {name: archive[name] for name in archive.files}

@@ -235,6 +235,7 @@ def test_failures_spend_time_and_no_epochs_and_are_never_picked() -> None:
 
 STRATEGIES: dict[str, tuple[SearchSpec, Callable[[SearchSpec], Strategy]]] = {
     "econas": (small_econas(), registry.create),
+    "asynchronous econas": (small_econas(barrier=False, in_flight=6, cycles=5), registry.create),
     "steady": (spec("random"), lambda _: Steady()),
 }
 
@@ -248,7 +249,7 @@ def test_a_kill_changes_neither_the_result_nor_a_single_job(name: str, what: str
     count = whole.moments.get(what, 0)
     if count == 0:
         pytest.skip(f"{name} has no moment of the kind {what!r}")
-    for nth in range(0, count, max(1, count // 40)):
+    for nth in range(0, count, max(1, count // 20)):
         world = VirtualWorld()
         with pytest.raises(Killed):
             virtual(searched, world, until=Moment(what, nth)).search(make(searched))
@@ -258,10 +259,11 @@ def test_a_kill_changes_neither_the_result_nor_a_single_job(name: str, what: str
         assert world.requests == whole.world.requests, f"other requests after a kill at {what} {nth}"
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("name", ["asynchronous econas", "steady"])
+@settings(max_examples=20, deadline=None)
 @given(steps=st.lists(st.tuples(st.sampled_from(MOMENTS), st.integers(0, 12)), max_size=12))
-def test_any_sequence_of_kills_changes_nothing(steps: list[tuple[str, int]]) -> None:
-    searched, make = STRATEGIES["steady"]
+def test_any_sequence_of_kills_changes_nothing(name: str, steps: list[tuple[str, int]]) -> None:
+    searched, make = STRATEGIES[name]
     whole, world = virtual(searched), VirtualWorld()
     expected = whole.search(make(searched))
     for what, nth in steps:
