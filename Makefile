@@ -57,6 +57,7 @@ bench: $(TESTABLE)
 	$(BIN)/python benchmarks/orchestration.py --optuna $(OPTUNA)/bin/python
 	$(BIN)/python benchmarks/checkpoints.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/data.py --quick
 	$(BIN)/python benchmarks/gpu.py
 	$(BIN)/python benchmarks/recovery.py
 	$(BIN)/python benchmarks/simulated.py
