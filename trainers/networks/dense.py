@@ -108,10 +108,12 @@ def _lines(x: Tensor, stride: int) -> _Lines:
     channels, height, width, batch = x.shape
     length = width // stride * batch
     rows = x.new_empty((height + 2, channels * stride, length))
-    rows[0].zero_()
-    rows[-1].zero_()
-    inner = rows[1:-1].view(height, channels, stride, width // stride, batch)
-    inner.copy_(x.view(channels, height, width // stride, stride, batch).permute(1, 0, 3, 2, 4))
+    rows[:: height + 1].zero_()
+    if stride == 1:
+        rows[1:-1].copy_(x.flatten(2).transpose(0, 1))
+    else:
+        inner = rows[1:-1].view(height, channels, stride, width // stride, batch)
+        inner.copy_(x.view(channels, height, width // stride, stride, batch).permute(1, 0, 3, 2, 4))
     return _Lines(rows, _windows(rows, stride))
 
 
@@ -122,7 +124,7 @@ def _windows(rows: Tensor, stride: int) -> Tensor:
 
 def _matrices(weight: Tensor, stride: int) -> Tensor:
     """Returns what windows are multiplied by for each shift, -1, 0 and with stride 1 also 1: (shifts, C_out, 3 C s)."""
-    columns = functional.pad(weight, (stride - 1, 0))
+    columns = functional.pad(weight, (stride - 1, 0)) if stride > 1 else weight
     shifted = columns.view(*columns.shape[:3], -1, stride)
     return shifted.permute(3, 0, 2, 1, 4).flatten(2)
 
@@ -137,9 +139,9 @@ def _multiply(matrices: Tensor, windows: Tensor, result: Tensor, *, accumulate: 
     """Writes the convolution to (C, H, W, N), or adds it."""
     height, batch = result.shape[1], result.shape[3]
     target = result.flatten(2).transpose(0, 1)
+    of_shift = matrices.unsqueeze(1).expand(-1, height, -1, -1).unbind()
     for index, of_result, of_window in _shifts(len(matrices), batch):
-        matrix = matrices[index].expand(height, -1, -1)
-        part, source = target[:, :, of_result], windows[:, :, of_window]
+        matrix, part, source = of_shift[index], target[:, :, of_result], windows[:, :, of_window]
         if index == 1 and not accumulate:
             torch.bmm(matrix, source, out=part)
         else:
@@ -151,15 +153,17 @@ def _of_weight(gradient: Tensor, windows: Tensor, weight: Tensor, stride: int) -
     channels_out, channels = weight.shape[:2]
     incoming = gradient.flatten(2).transpose(0, 1)
     shifts = _shifts(_KERNEL if stride == 1 else 2, gradient.shape[3])
-    of_matrices = weight.new_empty((len(shifts), channels_out, windows.shape[1]))
+    found: dict[int, Tensor] = {}
     for index, of_result, of_window in shifts:
         part, source = incoming[:, :, of_result], windows[:, :, of_window]
         if channels_out < _FEW_CHANNELS:
-            of_matrices[index] = torch.bmm(part, source.transpose(1, 2)).sum(0)
+            found[index] = torch.bmm(part, source.transpose(1, 2)).sum(0)
         else:
-            of_matrices[index] = torch.bmm(source, part.transpose(1, 2)).sum(0).t()
-    columns = of_matrices.view(len(shifts), channels_out, _KERNEL, channels, stride).permute(1, 3, 2, 0, 4).flatten(3)
-    return columns[..., stride - 1 :]
+            found[index] = torch.bmm(source, part.transpose(1, 2)).sum(0).t()
+    by_shift = torch.stack([found[index] for index in range(len(shifts))]).view(
+        len(shifts), channels_out, _KERNEL, channels, stride
+    )
+    return by_shift.permute(1, 3, 2, 0, 4).flatten(3)[..., stride - 1 :]
 
 
 def _of_strided(gradient: Tensor, matrices: Tensor, lines: _Lines, x: Tensor) -> Tensor:
