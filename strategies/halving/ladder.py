@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 
 class Ladder:
@@ -59,7 +60,7 @@ class Ladder:
             best.append(max(known, default=None))
         return trained, failed, best
 
-    def state(self) -> dict[str, list[list[int]] | list[list[float | None]]]:
+    def state(self) -> dict[str, Any]:
         """Returns plain values from which `restore` makes the same ladder."""
         return {
             "networks": [list(rung) for rung in self._rungs],
@@ -67,7 +68,7 @@ class Ladder:
             "promoted": [sorted(rung) for rung in self._promoted],
         }
 
-    def restore(self, state: dict[str, Sequence[Sequence[int]]]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Becomes the ladder that `state` described."""
         pairs = zip(state["networks"], state["accuracies"], strict=True)
         self._rungs = [dict(zip(networks, accuracies, strict=True)) for networks, accuracies in pairs]

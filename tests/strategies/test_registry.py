@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from store.records.base import Config
-from store.records.candidates import Architecture, Named, Recipe
+from store.records.candidates import Architecture, DataSpec, Named, Recipe
 from store.records.spec import SearchSpec
 from strategies import registry
 from strategies.econas.search import EcoNAS
 from strategies.errors import InvalidOptions
+from strategies.evolution.search import RegularisedEvolution
+from strategies.halving.search import SuccessiveHalving
 from strategies.options import StrategyOptions
 from strategies.random_search import RandomSearch
 from strategies.spaces import registry as spaces
@@ -22,10 +24,19 @@ from tests.strategies.builders import spec
 def test_the_strategies_by_name() -> None:
     assert isinstance(registry.create(spec("econas")), EcoNAS)
     assert isinstance(registry.create(spec("random")), RandomSearch)
+    assert isinstance(registry.create(spec("regularised-evolution")), RegularisedEvolution)
+    assert isinstance(registry.create(spec("asha")), SuccessiveHalving)
+
+
+@pytest.mark.parametrize("name", ["asha", "econas", "random", "regularised-evolution"])
+def test_who_ranks_by_validation_accuracy_needs_images_that_are_held_out(name: str) -> None:
+    whole = spec(name).model_copy(update={"data": DataSpec(name="digits", validation_fraction=0)})
+    with pytest.raises(InvalidOptions, match=r"data\.validation_fraction is 0.0: expected more than 0"):
+        registry.create(whole)
 
 
 def test_totals_are_options_of_their_strategy() -> None:
-    for name in ("econas", "random"):
+    for name in ("asha", "econas", "random", "regularised-evolution"):
         options = registry.find(name).options
         assert options.totals
         assert options.totals <= set(options.model_fields)
@@ -82,10 +93,20 @@ def fixed_space(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("fixed_space")
-def test_econas_needs_a_space_that_can_be_mutated() -> None:
-    with pytest.raises(InvalidOptions, match=r"space\.name is 'fixed': expected a space that can be mutated"):
-        registry.create(spec("econas", space={"name": "fixed"}))
+def test_what_mutates_needs_a_space_that_can_be_mutated() -> None:
+    for name in ("econas", "regularised-evolution"):
+        with pytest.raises(InvalidOptions, match=rf"space\.name is 'fixed': expected a space .* mutated for {name}"):
+            registry.create(spec(name, space={"name": "fixed"}))
+    assert isinstance(registry.create(spec("asha", space={"name": "fixed"})), SuccessiveHalving)
     assert isinstance(registry.create(spec("random", space={"name": "fixed"})), RandomSearch)
+
+
+@pytest.mark.usefixtures("fixed_space")
+def test_the_longest_cannot_be_first_where_the_space_does_not_say_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Fixed, "mutate", lambda *_: None, raising=False)
+    with pytest.raises(InvalidOptions, match=r"strategy\.longest_first is True: .* how much work its networks are"):
+        registry.create(spec("econas", space={"name": "fixed"}, longest_first=True))
+    assert isinstance(registry.create(spec("econas", longest_first=True)), EcoNAS)
 
 
 @pytest.mark.usefixtures("fixed_space")
