@@ -11,6 +11,7 @@ from orchestrator.commands.common import JsonOption, guarded, print_json
 
 if TYPE_CHECKING:
     from strategies.spaces.genotype import Genotype
+    from strategies.spaces.nasbench201 import BenchGenotype
 
 
 class Concat(StrEnum):
@@ -20,15 +21,42 @@ class Concat(StrEnum):
     ALL = "all"
 
 
+class Spaces(StrEnum):
+    """Which kind of network."""
+
+    CELL = "cell"
+    NASBENCH201 = "nasbench201"
+
+
+class Stems(StrEnum):
+    """What stands before the cells."""
+
+    CIFAR = "cifar"
+    IMAGENET = "imagenet"
+
+
 @guarded
 def cost(
-    genotype: Annotated[str, typer.Option(help="Name of a published genotype, or a JSON file.", metavar="NAME|FILE")],
-    channels: Annotated[int, typer.Option(min=1, help="Initial channels C.")] = 36,
-    cells: Annotated[int, typer.Option(min=3, help="Number of cells.")] = 20,
+    genotype: Annotated[
+        str,
+        typer.Option(
+            help="Name of a published genotype, or a JSON file; with --space nasbench201 the string, or a file of it.",
+            metavar="NAME|FILE|STRING",
+        ),
+    ],
+    space: Annotated[Spaces, typer.Option(help="Networks of cells, or of NAS-Bench-201.")] = Spaces.CELL,
+    channels: Annotated[
+        int | None, typer.Option(min=1, help="Initial channels C; 36 if absent, of nasbench201 16.")
+    ] = None,
+    cells: Annotated[
+        int | None, typer.Option(min=3, help="Number of cells, reductions included; 20 if absent, of nasbench201 17.")
+    ] = None,
     resolution: Annotated[int, typer.Option(min=4, help="Pixels of an image's side.")] = 32,
     classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 10,
+    input_channels: Annotated[int, typer.Option(min=1, help="Channels of an image.")] = 3,
+    stem: Annotated[Stems, typer.Option(help="imagenet: three strided convolutions for large images.")] = Stems.CIFAR,
     auxiliary: Annotated[bool, typer.Option("--auxiliary", help="Count the auxiliary head's parameters too.")] = False,
-    concat: Annotated[Concat | None, typer.Option(help="Instead of the genotype's own concat lists.")] = None,
+    concat: Annotated[Concat | None, typer.Option(help="Of cells: instead of the genotype's own concat lists.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Count a network's parameters and multiply-adds.
@@ -38,10 +66,10 @@ def cost(
     from trainers.cost import cost as count
     from trainers.networks.shape import Shape
 
-    found = _read(genotype)
-    if concat is not None:
-        found = found.with_concat(concat.value)
-    counted = count(found, Shape(channels, cells, classes, resolution, auxiliary=auxiliary))
+    found = _read_bench(genotype, concat) if space is Spaces.NASBENCH201 else _read_cells(genotype, concat)
+    width, depth = (16, 17) if space is Spaces.NASBENCH201 else (36, 20)
+    shape = Shape(channels or width, cells or depth, classes, resolution, input_channels, stem.value, auxiliary)
+    counted = count(found, shape)
     if as_json:
         print_json({"parameters": counted.parameters, "multiply_adds": counted.multiply_adds})
         return
@@ -49,31 +77,64 @@ def cost(
     typer.echo(f"multiply-adds  {counted.multiply_adds:>15,}")
 
 
-def _read(name: str) -> Genotype:
+def _read_bench(text: str, concat: Concat | None) -> BenchGenotype:
+    """Reads a cell of NAS-Bench-201 from its string, or from a file that holds it.
+
+    Raises:
+        InvalidGenotype: if it is neither.
+        InvalidOptions: if a concat rule is given, of which these cells have none.
+    """
+    from strategies.errors import InvalidOptions, OptionProblem
+    from strategies.spaces.nasbench201 import BenchGenotype
+
+    if concat is not None:
+        problem = OptionProblem("--concat", concat.value, "no rule with --space nasbench201, whose output is one node")
+        raise InvalidOptions([problem])
+    if "~" in text:
+        return BenchGenotype.from_string(text)
+    expected = "a string like |nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    return BenchGenotype.from_string(_text(text, expected), source=text)
+
+
+def _read_cells(name: str, concat: Concat | None) -> Genotype:
     """Reads a genotype from its published name or its file.
 
     Raises:
         InvalidGenotype: if it is neither, or the file does not hold one.
     """
     import json
-    from pathlib import Path
 
     from strategies.errors import InvalidGenotype
     from strategies.spaces.genotype import from_json
     from strategies.spaces.published import PUBLISHED
 
     if name in PUBLISHED:
-        return PUBLISHED[name]
+        found = PUBLISHED[name]
+    else:
+        text = _text(name, f"a published genotype ({', '.join(sorted(PUBLISHED))})")
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidGenotype([f"is not JSON: {error}"], name) from error
+        found = from_json(value, source=name)
+    return found if concat is None else found.with_concat(concat.value)
+
+
+def _text(name: str, otherwise: str) -> str:
+    """Reads a file.
+
+    Raises:
+        InvalidGenotype: if it cannot be read; the message says what else the name could have been.
+    """
+    from pathlib import Path
+
+    from strategies.errors import InvalidGenotype
+
     try:
-        text = Path(name).read_text(encoding="utf-8")
+        return Path(name).read_text(encoding="utf-8")
     except OSError as error:
-        known = ", ".join(sorted(PUBLISHED))
-        why = f"is neither a file that can be read ({error.strerror}) nor a published genotype ({known})"
-        raise InvalidGenotype([why], name) from error
+        raise InvalidGenotype(
+            [f"is neither a file that can be read ({error.strerror}) nor {otherwise}"], name
+        ) from error
     except UnicodeDecodeError as error:
         raise InvalidGenotype([f"is not text: {error}"], name) from error
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidGenotype([f"is not JSON: {error}"], name) from error
-    return from_json(value, source=name)

@@ -69,3 +69,51 @@ def test_an_auxiliary_head_that_does_not_fit_is_refused() -> None:
     ended = coldframe("cost", "--genotype", "DARTS_V2", "--resolution", "8", "--auxiliary")
     assert ended.code == 2
     assert "Traceback" not in ended.err
+
+
+DENSE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], (1_531_546, 220_119_680)),
+        (["--channels", "16", "--cells", "17", "--resolution", "32", "--classes", "10"], (1_531_546, 220_119_680)),
+    ],
+)
+def test_a_cell_of_nasbench201_costs_what_its_table_says(options: list[str], expected: tuple[int, int]) -> None:
+    """Facts C; the benchmark's own setting is what is counted if nothing else is asked for."""
+    ended = coldframe("cost", "--space", "nasbench201", "--genotype", DENSE, *options, "--json")
+    assert ended.json == dict(zip(("parameters", "multiply_adds"), expected, strict=True))
+
+
+def test_a_cell_of_nasbench201_can_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "cell.txt"
+    file.write_text(DENSE.replace("nor_conv_3x3", "skip_connect") + "\n")
+    ended = coldframe("cost", "--space", "nasbench201", "--genotype", file, "--json")
+    assert ended.json == {"parameters": 73_306, "multiply_adds": 7_783_040}
+
+
+def test_an_imagenet_network_costs_what_was_published() -> None:
+    """SETN, Table 3."""
+    settings = ["--channels", "58", "--cells", "8", "--resolution", "224", "--classes", "1000", "--stem", "imagenet"]
+    ended = coldframe("cost", "--genotype", "SETN", *settings, "--json")
+    assert ended.json == {"parameters": 5_340_451, "multiply_adds": 599_748_768}
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--genotype", DENSE.replace("~2", "~3")], "node 3: got"),
+        (["--genotype", "DARTS_V2"], "nor a string like |nor_conv_3x3~0|"),
+        (["--genotype", DENSE, "--cells", "20", "--resolution", "18"], "proxy.resolution is 18"),
+        (["--genotype", DENSE, "--cells", "7"], "proxy.cells is 7: expected 3N + 2"),
+        (["--genotype", DENSE, "--stem", "imagenet", "--resolution", "224"], "proxy.stem is 'imagenet'"),
+        (["--genotype", DENSE, "--auxiliary"], "trainer.auxiliary is True"),
+        (["--genotype", DENSE, "--concat", "all"], "--concat is 'all'"),
+    ],
+)
+def test_what_a_network_of_nasbench201_cannot_be_is_refused(options: list[str], named: str) -> None:
+    ended = coldframe("cost", "--space", "nasbench201", *options, "--json")
+    assert ended.code == 2
+    assert named in ended.json["error"]["message"]
