@@ -35,8 +35,8 @@ def conclusion(view: SearchView, *, repeated: bool = False) -> Iterator[str]:
 
 def _best(view: SearchView) -> Iterator[str]:
     best = view.best[:SHOWN]
-    if any(candidate.test_accuracy is not None for candidate in view.candidates):
-        yield from _retrained(view)
+    if view.retrained:
+        yield from retrained(view)
         return
     if not best:
         trained = sum(candidate.epochs > 0 for candidate in view.candidates)
@@ -48,8 +48,8 @@ def _best(view: SearchView) -> Iterator[str]:
         yield _ROW.format(rank, wording.accuracy(found.accuracy), found.epochs, *costs, found.candidate[:SHORT])
 
 
-def _retrained(view: SearchView) -> Iterator[str]:
-    """Networks that were trained in full: what they reached on the test images, and in the search that found them."""
+def retrained(view: SearchView) -> Iterator[str]:
+    """Yields a table of networks that were trained in full: what they reached on the test images, and in the search."""
     yield _RETRAINED.format("best", "test", "in search", "parameters", "multiply-adds", "epochs", "network")
     found = [candidate for candidate in view.candidates if candidate.test_accuracy is not None]
     for rank, one in enumerate(sorted(found, key=lambda one: (-(one.test_accuracy or 0.0), one.index)), start=1):

@@ -21,10 +21,10 @@ def called(spec: Payload) -> str:
         name: [*_changes("recipe", known.recipe, recipe), *_changes("proxy", known.proxy, proxy)]
         for name, known in RECIPES.items()
     }
-    nearest = min(changes, key=lambda name: len(changes[name]))
+    nearest = min(changes, key=lambda name: (len(changes[name]), RECIPES[name].epochs != recipe.schedule_epochs))
     if len(changes[nearest]) > MOST_CHANGES:
         return OWN
-    return ", ".join([nearest, *(f"but {changes[nearest][0]}",) * bool(changes[nearest]), *changes[nearest][1:]])
+    return f"{nearest}, but {', '.join(changes[nearest])}" if changes[nearest] else nearest
 
 
 def _changes(table: str, known: Recipe | Proxy, own: Recipe | Proxy) -> Iterator[str]:

@@ -47,4 +47,6 @@ def _cells(view: SearchView) -> list[str]:
     from orchestrator import wording
 
     best = wording.score(view.best[0] if view.best else None)
+    if view.study is not None:
+        best = view.study.recommended or "-"
     return [view.id[:12], view.name, view.status, best, str(view.costs.epochs_trained), clock(view.opened)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from orchestrator.commands.common import JsonOption, Reading, StoreOption, guarded, print_json, reading
 
 if TYPE_CHECKING:
-    from orchestrator.views import JobView
+    from orchestrator.views import JobView, SearchView
 
 WIDE = 200
 """Columns that a table may have where it is not printed on a terminal."""
@@ -22,38 +23,37 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a search, job, checkpoint or candidate."""
-    from orchestrator.views import find
+    from orchestrator.views import find, search_view
 
     with reading(store) as found:
         kind, name = find.anything(found.history, what)
         makers = {"search": _search, "job": _job, "checkpoint": _checkpoint, "candidate": _candidate}
         value = {"kind": kind, "id": name} | makers[kind](found, name)
+        view = search_view(found.history, name, alive=found.alive) if kind == "search" and not as_json else None
     if as_json:
         print_json(value)
         return
-    shown = value.pop("study", None)
-    _print(value)
-    if shown is not None:
-        _study(shown)
+    _print({key: item for key, item in value.items() if key != "study"})
+    if view is not None:
+        _tables(view)
 
 
-def _study(value: dict[str, Any]) -> None:
-    """Prints which setting a proxy study recommends and why, and all its settings in a table."""
-    import sys
+def _tables(view: SearchView) -> None:
+    """Prints the networks of a retraining, or which setting a proxy study recommends and why, and all its settings."""
+    from orchestrator.conclusion import retrained
 
+    for line in ("", *retrained(view)) if view.retrained else ():
+        typer.echo(line)
+    if view.study is None:
+        return
     from rich.console import Console
 
     from orchestrator import proxies
-    from store.records.studies import Study
 
-    study = Study.model_validate(value)
-    typer.echo("")
-    typer.echo(proxies.recommendation(study))
-    for reason in study.why:
-        typer.echo(f"  {reason}")
-    typer.echo("")
+    for line in ("", proxies.recommendation(view.study), *(f"  {reason}" for reason in view.study.why), ""):
+        typer.echo(line)
     width = None if sys.stdout.isatty() else WIDE
-    Console(file=sys.stdout, width=width, markup=False, highlight=False).print(proxies.table(study))
+    Console(file=sys.stdout, width=width, markup=False, highlight=False).print(proxies.table(view.study))
 
 
 def _search(found: Reading, name: str) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def _score(view: SearchView) -> dict[str, str]:
 
 def _best(view: SearchView, cells: str) -> str:
     """The best candidates; of a proxy study all networks, of a retraining every network with its test accuracy."""
-    if any(candidate.test_accuracy is not None for candidate in view.candidates):
+    if view.retrained:
         return markup.section("Retrained networks", _retrained(view), cells)
     if view.study is not None:
         about = f"Accuracies in the original setting, {view.study.reference_name}; in the others, see networks.csv."
@@ -176,7 +176,7 @@ def _accuracy(steps: Sequence[Step], figures: str) -> str:
 
 def _top(view: SearchView) -> str:
     scored = [candidate for candidate in view.candidates if candidate.accuracy is not None]
-    if not scored and any(candidate.test_accuracy is not None for candidate in view.candidates):
+    if view.retrained and not scored:
         return ""
     best = sorted(scored, key=lambda candidate: -(candidate.accuracy or 0.0))[:TOP]
     return markup.section(

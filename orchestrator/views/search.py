@@ -78,6 +78,11 @@ class SearchView:
     study: Study | None = None
 
     @property
+    def retrained(self) -> bool:
+        """Whether its networks are tried on the test images: they were chosen before, and trained in full."""
+        return any(candidate.test_accuracy is not None for candidate in self.candidates)
+
+    @property
     def finished(self) -> bool:
         """Whether its strategy returned."""
         return self.status == "finished"

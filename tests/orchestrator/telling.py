@@ -168,7 +168,8 @@ class Teller:
         self, individuals: Iterable[Individual], curves: dict[str, Any] | None = None, study: Study | None = None
     ) -> None:
         history = tuple(individuals)
-        best = tuple(sorted((one for one in history if one.accuracy), key=lambda one: -(one.accuracy or 0)))[:3]
+        scores = {one.index: one.accuracy or one.test_accuracy or 0.0 for one in history}
+        best = tuple(sorted((one for one in history if scores[one.index]), key=lambda one: -scores[one.index]))[:3]
         result = Result(best=best, history=history, curves=curves or {}, study=study)
         self.tell(SearchFinished(search=self.search, result=result.model_dump()), seconds=0.1)
 

@@ -180,12 +180,12 @@ def test_words_follow_the_data(full: Study) -> None:
     group, _ = grid.comparable(full)
     rising = grid.plane(full, group, "c", "e")
     assert rising is not None
-    assert "With fewer channels rho rises in 4 and falls in 0 of 4 lines" in captions.plane(rising, 0)
+    assert "With fewer channels rho rises in 4 and falls in 0 of 4 lines" in captions.plane(rising)
     turned = grid.Plane(
         **{name: getattr(rising, name) for name in ("x", "y", "fixed", "columns", "rows", "cells", "along_y")},
         along_x={row: -(value or 0.0) for row, value in rising.along_x.items()},
     )
-    assert "With fewer channels rho rises in 0 and falls in 4 of 4 lines" in captions.plane(turned, 0)
+    assert "With fewer channels rho rises in 0 and falls in 4 of 4 lines" in captions.plane(turned)
     gaps = numbers.gaps(full)
     assert "settings that overfit more keep the ranks worse" in captions.gaps(gaps)
     opposite = [gap._replace(rho=-gap.rho) for gap in gaps]

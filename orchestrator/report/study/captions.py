@@ -25,26 +25,23 @@ def ranks(low: Ranks, high: Ranks) -> str:
     )
 
 
-def means(found: Means, others: int) -> str:
+def means(found: Means) -> str:
     """Fig. 4."""
-    text = (
-        "Mean rho of the settings that share s and e, by epochs. Thin lines: single settings. "
-        if any(map(found.even, found.ratios))
-        else "Mean rho of the settings that share s and e, by epochs. "
+    thin = " Thin lines: single settings." if any(map(found.even, found.ratios)) else ""
+    lines = [_line(found, ratio) for ratio in found.ratios if len(found.line(ratio)) > 1]
+    sentences = [f"Mean rho of the settings that share s and e, by epochs.{thin}", *lines, _same_iterations(found)]
+    return " ".join(filter(None, sentences))
+
+
+def _line(found: Means, ratio: float) -> str:
+    first, last = found.line(ratio)[0], found.line(ratio)[-1]
+    behind = "of other (c, r) at each point, so compare with care,"
+    if found.even(ratio):
+        behind = f"of {_count(len(found.members[ratio]), 'choice')} of (c, r)"
+    return (
+        f"With s = {ratio:g} the mean {behind} goes from {first.mean:.2f} at {first.epochs:g} epochs to "
+        f"{last.mean:.2f} at {last.epochs:g}{_largest_step(found.line(ratio))}."
     )
-    for ratio in found.ratios:
-        line = found.line(ratio)
-        behind = (
-            f"the mean of {_count(len(found.members[ratio]), 'choice')} of (c, r)"
-            if found.even(ratio)
-            else "the mean, of other (c, r) at each point (compare with care),"
-        )
-        if len(line) > 1:
-            text += (
-                f"With s = {ratio:g} {behind} goes from {line[0].mean:.2f} at {line[0].epochs:g} epochs to "
-                f"{line[-1].mean:.2f} at {line[-1].epochs:g}{_largest_step(line)}. "
-            )
-    return text + _same_iterations(found) + _others(others)
 
 
 def _largest_step(line: Sequence[Mean]) -> str:
@@ -65,7 +62,7 @@ def _same_iterations(found: Means) -> str:
     )
 
 
-def plane(shown: Plane, others: int) -> str:
+def plane(shown: Plane) -> str:
     """Figs. 5 and 6, one plane."""
     settings = shown.settings
     best = max(settings, key=lambda setting: setting.rho or 0.0)
@@ -73,7 +70,7 @@ def plane(shown: Plane, others: int) -> str:
     return (
         f"Rho of {len(settings)} settings with {told(shown.fixed)}, from {worst.rho:.2f} ({worst.name}) to "
         f"{best.rho:.2f} ({best.name}). {_trend(shown.x, shown.along_x, shown.longest_row)} "
-        f"{_trend(shown.y, shown.along_y, shown.longest_column)}{_others(others)}"
+        f"{_trend(shown.y, shown.along_y, shown.longest_column)}"
     )
 
 
@@ -195,8 +192,9 @@ def times(acceleration: float) -> str:
     return f"{acceleration:,.0f} times" if acceleration >= FAST else f"{acceleration:.1f} times"
 
 
-def _others(count: int) -> str:
-    return f" Not among them: {_count(count, 'setting')} not of this grid." if count else ""
+def beside(count: int) -> str:
+    """How many settings have a rho, but differ from the others of a grid in more than c, r, s and e."""
+    return f" Left out: {_count(count, 'setting')} of another depth, recipe or cosine." if count else ""
 
 
 def _are(number: int, word: str) -> str:

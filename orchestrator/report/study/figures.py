@@ -87,8 +87,9 @@ def _means(group: Sequence[StudiedSetting], others: int) -> Shown | LeftOut:
     rows = [
         [mean.ratio, mean.epochs, mean.mean, len(mean.rhos), min(mean.rhos), max(mean.rhos)] for mean in found.means
     ]
+    caption = captions.means(found) + captions.beside(others)
     headings = ("sample_ratio", "epochs", "mean_rho", "settings", "smallest_rho", "largest_rho")
-    return Shown("figure-4", title, captions.means(found, others), lambda: bars.means(found), headings, rows)
+    return Shown("figure-4", title, caption, lambda: bars.means(found), headings, rows)
 
 
 def _planes(
@@ -103,8 +104,9 @@ def _planes(
     shown = [one for one in found if one is not None]
     if not shown:
         return LeftOut(title, "; ".join(missing))
-    caption = " ".join(captions.plane(one, others) for one in shown)
-    caption += f" Left out: {'; '.join(missing)}." if missing else ""
+    caption = " ".join(captions.plane(one) for one in shown)
+    caption += f" Not drawn: {'; '.join(missing)}." if missing else ""
+    caption += captions.beside(others)
     rows = [row for one in shown for row in _cells(one)]
     headings = ("setting", "channels", "resolution", "sample_ratio", "epochs", "rho", "entropy_of", "row", "column")
     return Shown(f"figure-{number}", title, caption, lambda: planes.drawn(shown), headings, rows)

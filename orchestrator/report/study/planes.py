@@ -24,6 +24,8 @@ HEIGHT = 4.8
 """Of a row, in inches."""
 ELEVATION, AZIMUTHS = 28, (-55, -125, 35, 145)
 BAR = 0.62
+LEAST_SPAN = 0.3
+"""Of rho from the darkest to the brightest colour, so that small differences do not look large."""
 LONG = 3
 """A map up to so many times as wide as it is high, or the other way round, has square cells."""
 PALETTE = "cividis"
@@ -47,7 +49,7 @@ def drawn(planes: Sequence[Plane]) -> Figure:
 def _scale(planes: Sequence[Plane]) -> Normalize:
     rhos = [setting.rho or 0.0 for plane in planes for setting in plane.settings]
     low, high = min(rhos), max(rhos)
-    return Normalize(low, high if high > low else low + 1)
+    return Normalize(low, max(high, low + LEAST_SPAN))
 
 
 def _colour(scale: Normalize, rho: float) -> Any:

@@ -68,7 +68,7 @@ def consistency(study: Study, found: Sequence[Point], *, tolerant: bool) -> Figu
     axes.set_ylabel("tolerant rho" if tolerant else "rho")
     narrow = max(p.acceleration for p in found) < NARROW * min(p.acceleration for p in found)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 100 else f"{value:.3g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.06, y=0.08)
     style.plain(axes)
