@@ -124,6 +124,7 @@ _NEUTRAL: Mapping[str, Any] = {
     "label_smoothing": 0.0,
     "accumulate": 1,
     "path_dropout": 0.0,
+    "auxiliary_weight": 0.4,
     "precision": "float32",
     "crop": "padded",
     "colour_jitter": 0.0,

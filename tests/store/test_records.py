@@ -76,7 +76,7 @@ def test_an_optional_field_that_a_later_version_adds_changes_no_name() -> None:
     [
         {"nesterov": False, "rate_per_step": False, "crop": "padded", "precision": "float32"},
         {"warmup_epochs": 0, "warmup_learning_rate": 0.0, "label_smoothing": 0, "accumulate": 1},
-        {"path_dropout": 0.0, "colour_jitter": 0.0},
+        {"path_dropout": 0.0, "colour_jitter": 0.0, "auxiliary_weight": 0.4},
     ],
 )
 def test_a_setting_that_is_written_out_and_changes_nothing_changes_no_name(recipe: dict[str, Any]) -> None:
