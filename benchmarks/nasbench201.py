@@ -52,9 +52,7 @@ def main() -> None:
     options = parse()
     torch.set_num_threads(options.threads)
     make_deterministic(CPU)
-    print(
-        f"torch {torch.__version__}, {options.threads} thread(s), batch {options.batch}; best of {options.rounds} rounds"
-    )
+    print(f"torch {torch.__version__}, threads {options.threads}, batch {options.batch}, best of {options.rounds}")
     print("images per second of training; the peers are plain and (channels) last")
     print(f"{'C x r x cells':<14} {'network':<12} {'plain':>8} {'last':>8} {'ours':>8}  {'ours/best peer':>14}  chosen")
     ratios = []

@@ -113,6 +113,31 @@ def test_what_is_wrong_says_what_was_expected(tmp_path: Path, text: str, key: st
     assert any(name.startswith(key) and said in text for name, text in found.items()), found
 
 
+CELL = GOOD.replace('name = "scripted"', 'name = "cell"')
+BENCH = CELL.replace('name = "cell"', 'name = "nasbench201"', 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        (BENCH + "[proxy]\ncells = 6", "proxy.cells", "3N + 2"),
+        (BENCH + "[proxy]\ncells = 5\nresolution = 6", "proxy.resolution", "a multiple of 4"),
+        (BENCH + "[proxy]\nstem = 'imagenet'", "proxy.stem", "cifar"),
+        (
+            CELL.replace("[data]", "auxiliary = true\n[data]") + "[proxy]\nresolution = 24",
+            "proxy.resolution",
+            "29 to 40 pixels",
+        ),
+        (CELL + "[proxy]\nstem = 'imagenet'\nresolution = 24", "proxy.resolution", "at least 32"),
+        (CELL + "[reference.proxy]\nstem = 'imagenet'\nchannels = 5", "reference.proxy.channels", "an even number"),
+    ],
+)
+def test_settings_that_no_network_of_the_space_can_have(tmp_path: Path, text: str, key: str, said: str) -> None:
+    found = problems(tmp_path, text)
+    assert list(found) == [key]
+    assert said in found[key]
+
+
 def test_what_is_wrong_with_the_data_is_told_with_the_rest(tmp_path: Path) -> None:
     wrong = GOOD.replace("epochs = 2", "epochs = 0")
     found = problems(tmp_path, wrong.replace('"digits"', '"npz"\npath = "/nowhere/x.npz"') + "[proxy]\nchannels = -1\n")

@@ -1,4 +1,4 @@
-"""The shape of a network: all that decides its layers beside the genotype."""
+"""The shape of a network: all that decides its layers beside the genotype. Free of torch, to check specs with."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from store.records.candidates import Proxy
+from strategies.spaces import nasbench201
 from trainers.errors import ImpossibleSetting
 
+CELLS = "cell"
+"""The registered name of the space of cell networks."""
 Stem = Literal["cifar", "imagenet"]
 SMALLEST: Mapping[Stem, int] = MappingProxyType({"cifar": 4, "imagenet": 32})
 """What a network divides an image's side by: two reductions, and three strided convolutions of the ImageNet stem."""
@@ -79,3 +82,22 @@ def check_bench_size(resolution: int) -> None:
     if resolution < 4 or resolution % 4:
         expected = "a multiple of 4 pixels, which NAS-Bench-201's two reductions halve twice"
         raise ImpossibleSetting("proxy.resolution", resolution, expected)
+
+
+def check_proxy(space: str, proxy: Proxy, *, auxiliary: bool) -> None:
+    """Checks a reduced setting before any data are read; where it leaves the resolution to the images, all but that.
+
+    Args:
+        space: registered name; spaces of which no networks are known here are passed over.
+        proxy: the setting.
+        auxiliary: whether the networks have the auxiliary head.
+
+    Raises:
+        ImpossibleSetting: if networks of that space cannot have the setting; the error names the key.
+    """
+    usual = 224 if proxy.stem == "imagenet" else 32
+    shape = Shape.of(proxy, resolution=proxy.resolution or usual, classes=1, auxiliary=auxiliary)
+    if space == CELLS:
+        shape.check()
+    elif space == nasbench201.NAME:
+        check_bench(shape)
