@@ -121,8 +121,8 @@ class ProxyStudyOptions(StrategyOptions):
     bootstrap: int = Field(default=RESAMPLES, ge=100, le=100_000, description="resamples behind each interval")
     prefer: Literal["acceleration", "rho"] = Field(
         default="acceleration",
-        description="what is recommended: the fastest setting whose rho is less than the best by no more than one "
-        "standard error of the difference, or the best",
+        description="what is recommended of the settings whose interval lies above 0: the fastest whose rho is less "
+        "than the highest by no more than one standard error of the difference, or the highest rho",
     )
     min_rho: float | None = Field(default=None, ge=-1, le=1, description="a setting with less is not recommended")
     min_acceleration: float | None = Field(default=None, gt=0, description="a setting with less is not recommended")

@@ -38,24 +38,28 @@ class Chosen(NamedTuple):
 
 
 def recommend(judged: Sequence[Judged], options: ProxyStudyOptions) -> Chosen:
-    """Chooses among the settings that `min_rho` and `min_acceleration` allow.
+    """Chooses among the settings that `min_rho` and `min_acceleration` allow and whose interval lies above 0.
 
     EcoNAS takes the setting that "exhibits relatively higher consistency and acceleration ratios" (4.1), without a
     rule. The rule here, with `prefer = "acceleration"`: the fastest of all settings whose rho is less than the highest
-    by no more than one standard error of the difference, by the bootstrap over the networks. With `prefer = "rho"`:
-    the highest rho.
+    by no more than one standard error of the difference, by the bootstrap over the networks. With `prefer = "rho"`, and
+    where no interval lies above 0: the highest rho.
     """
     allowed = [one for one in judged if one.setting.rho is not None and _allowed(one, options)]
     if not allowed:
         return Chosen(None, (_nothing(options),))
-    best = max(allowed, key=lambda one: (one.rho, one.acceleration))
-    near = [one for one in allowed if best.rho - one.rho <= difference_error(best, one)]
+    sure = [one for one in allowed if one.setting.interval is not None and one.setting.interval[0] > 0]
+    best = max(sure or allowed, key=lambda one: (one.rho, one.acceleration))
+    if not sure:
+        guess = "No setting can be told from chance: every interval reaches down to 0; the highest rho is that of"
+        return Chosen(best.setting.name, (f"{guess} {words.told(best.setting)}.",))
+    near = [one for one in sure if best.rho - one.rho <= difference_error(best, one)]
     chosen = best if options.prefer == "rho" else max(near, key=lambda one: (one.acceleration, one.rho))
     reasons = [f"Use {words.told(chosen.setting)}."]
-    if chosen is best:
-        reasons.append(f"No other of the {words.counted(len(allowed), 'setting')} to choose from has a higher rho.")
-    else:
+    if chosen is not best:
         reasons.append(f"The highest rho is that of {words.told(best.setting)}.")
+    elif len(sure) > 1:
+        reasons.append(f"None of {_others(sure)} has a higher rho.")
     if options.prefer == "acceleration":
         reasons.append(_rule(chosen, best, near))
     return Chosen(chosen.setting.name, tuple(reasons))
@@ -82,12 +86,19 @@ def _nothing(options: ProxyStudyOptions) -> str:
     return f"No setting is recommended: none has a rho{' and ' if wanted else ''}{' and '.join(wanted)}."
 
 
+def _others(sure: Sequence[Judged]) -> str:
+    return f"the {len(sure)} settings whose interval lies above 0"
+
+
 def _rule(chosen: Judged, best: Judged, near: Sequence[Judged]) -> str:
+    """Says how the fastest came to be chosen."""
     if len(near) == 1:
-        return "No other setting's rho is within one standard error of the difference of it."
-    text = f"Of the {len(near)} settings whose rho is within one standard error of the difference of the highest, it is"
-    text += " the fastest"
+        return "No other setting comes within one standard error of the difference."
+    text = (
+        f"It is the fastest of {len(near)} settings whose interval lies above 0 and whose rho is within one standard "
+        "error of the difference of the highest"
+    )
     if chosen is best:
         return f"{text}."
     error = difference_error(best, chosen)
-    return f"{text}; it differs by {best.rho - chosen.rho:.2f}, and the standard error is {error:.2f}."
+    return f"{text}: it is {best.rho - chosen.rho:.2f} less, and the standard error is {error:.2f}."

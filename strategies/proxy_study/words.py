@@ -75,8 +75,6 @@ def cautions(study: Study, recommended: str | None) -> Iterator[str]:
     chosen = next((one for one in study.settings if one.name == recommended), None)
     if chosen is not None and chosen.interval is not None:
         low, high = chosen.interval
-        if low <= 0:
-            yield f"Caution: the interval of {chosen.name} reaches down to {low:.2f}: its ranks may be chance."
         if high - low >= WIDE:
             yield (
                 f"Caution: with {networks} networks the interval of {chosen.name} is {high - low:.2f} wide; raise "

@@ -278,7 +278,29 @@ def test_the_fastest_of_those_that_are_about_as_good_is_recommended() -> None:
     assert found.recommended == second.name
     assert "20 times as fast" in found.why[0]
     assert found.why[1].startswith(f"The highest rho is that of {first.name}: rho {first.rho:.2f}")
-    assert found.why[2].startswith("Of the 2 settings whose rho is within one standard error of the difference")
+    assert found.why[2].startswith(
+        "It is the fastest of 2 settings whose interval lies above 0 and whose rho is within"
+    )
+
+
+def test_what_may_be_chance_is_not_recommended_for_its_speed() -> None:
+    """With 12 networks the fast setting's rho, 0.4, is within the error of the best; its interval holds 0."""
+    rows = []
+    for place, (near, far) in enumerate(zip((0, 1, 2, 5, 3, 4, 7, 6, 8, 11, 9, 10), SHUFFLED, strict=True)):
+        row = [Reading(float(place), 0.1, 1_000_000, 100)]
+        rows.append([*row, Reading(float(near), 0.1, 100_000, 100), Reading(float(far), 0.1, 1_000, 100)])
+    found = assembled(rows, channels=[16, 8], epochs=[2])
+    slow, fast = found.settings
+    assert slow.interval is not None
+    assert fast.interval is not None
+    assert slow.interval[0] > 0 > fast.interval[0]
+    assert found.recommended == slow.name
+    alone = assembled([[row[0], row[2]] for row in rows], channels=[8], epochs=[2])
+    assert alone.recommended == fast.name
+    assert alone.why[0].startswith("No setting can be told from chance")
+
+
+SHUFFLED = (4, 9, 0, 6, 1, 8, 3, 11, 2, 5, 10, 7)
 
 
 def test_the_highest_rho_is_recommended_where_that_is_preferred() -> None:
