@@ -73,7 +73,7 @@ def test_nothing_is_unpickled() -> None:
     assert found == [TORCH_FORMAT]
     text = (REPOSITORY / TORCH_FORMAT).read_text(encoding="utf-8")
     assert all("weights_only=True" in call for call in re.findall(r"torch\.load\([^)]*\)", text))
-    assert re.findall(r"torch\.save\(.*", text) == ["torch.save(dict(network.state_dict()), path)"]
+    assert re.findall(r"torch\.save\(.*", text) == ["torch.save(dict(network.state_dict()), file)"]
 
 
 def test_only_the_orchestrator_spawns_and_listens_to_signals() -> None:

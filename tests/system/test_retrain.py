@@ -142,6 +142,7 @@ def test_the_same_command_again_trains_nothing(retrained: Retrained) -> None:
 def test_the_best_network_as_onnx_agrees_in_onnxruntime_to_1e_4(retrained: Retrained, tmp_path: Path) -> None:
     card = retrained.export("onnx", tmp_path / "out")
     model = onnx.load(tmp_path / "out" / "network.onnx")
+    assert str(tmp_path).encode() not in model.SerializeToString()
     onnx.checker.check_model(model)
     assert [(each.domain, each.version) for each in model.opset_import] == [("", card["format"]["opset"])]
     assert {each.key: each.value for each in model.metadata_props}["checkpoint"] == retrained.card["lineage"][
@@ -153,6 +154,30 @@ def test_the_best_network_as_onnx_agrees_in_onnxruntime_to_1e_4(retrained: Retra
         expected = retrained.network(images).detach().numpy()
         for runtime in (session, ReferenceEvaluator(model)):
             np.testing.assert_allclose(runtime.run(["logits"], {"images": images.numpy()})[0], expected, atol=LIMIT)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "torch"])
+def test_a_full_disk_is_told_and_nothing_is_left_on_it(retrained: Retrained, tmp_path: Path, form: str) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(disk)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("cannot mount a small tmpfs here")
+    try:
+        name = "winners retrained (digits)"
+        ended = coldframe("export", name, "--store", retrained.store, "--format", form, "--out", disk / "out")
+        assert (ended.code, ended.err) == (74, f"coldframe: [Errno 28] No space left on device: '{disk / 'out'}'\n")
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_folder_that_cannot_be_written_is_named(retrained: Retrained, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    out = tmp_path / "file" / "out"
+    ended = coldframe("export", "winners retrained (digits)", "--store", retrained.store, "--out", out)
+    assert ended.code == 74
+    assert str(tmp_path / "file") in ended.err
 
 
 def test_without_onnxruntime_a_file_is_read_by_the_reference_evaluator(

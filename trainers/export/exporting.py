@@ -94,10 +94,9 @@ def _weights(source: Source, order: Order, draft: Path) -> dict[str, Any]:
         "coldframe": metadata.version("coldframe"),
     }
     chosen = formats.FORMATS[order.format]
-    path = draft / chosen.file
-    told = chosen.write(network.eval(), path, words)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"name": order.format, "file": chosen.file, "sha256": digest, **told}
+    data, told = chosen.write(network.eval(), words)
+    (draft / chosen.file).write_bytes(data)
+    return {"name": order.format, "file": chosen.file, "sha256": hashlib.sha256(data).hexdigest(), **told}
 
 
 @torch.no_grad()

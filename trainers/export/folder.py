@@ -44,7 +44,7 @@ def drafted(folder: Path, *, force: bool) -> Iterator[Path]:
 
     Raises:
         ExportRefused: as `check`.
-        OSError: if the disk refuses.
+        OSError: if the disk refuses; it names a file, or this folder.
     """
     check(folder, force=force)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +55,10 @@ def drafted(folder: Path, *, force: bool) -> Iterator[Path]:
         _sync(draft)
         check(folder, force=force)
         _replace(folder, draft)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(folder)) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -7,6 +7,7 @@ onnxruntime, or where that is not installed ONNX's own reference evaluator.
 from __future__ import annotations
 
 import importlib
+import io
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,14 +34,14 @@ class Format(NamedTuple):
     Attributes:
         file: name of the weights' file.
         packages: what it needs beside torch.
-        write: takes the plain network in evaluation mode, a path and a few words about the network by name; returns
-            what the card says of the file.
+        write: takes the plain network in evaluation mode and a few words about it by name; returns the file's bytes,
+            and what the card says of the file. (Libraries that write files themselves do not tell a full disk.)
         read: takes the path and a plain network with other weights; returns what the file computes.
     """
 
     file: str
     packages: tuple[str, ...]
-    write: Callable[[nn.Module, Path, Mapping[str, str]], dict[str, Any]]
+    write: Callable[[nn.Module, Mapping[str, str]], tuple[bytes, dict[str, Any]]]
     read: Callable[[Path, nn.Module], Logits]
 
 
@@ -55,18 +56,19 @@ def require(name: str) -> Format:
     return FORMATS[name]
 
 
-def _write_safetensors(network: nn.Module, path: Path, words: Mapping[str, str]) -> dict[str, Any]:
-    _imported("safetensors", "safetensors.torch").save_file(network.state_dict(), path, dict(words) | {"format": "pt"})
-    return {"read_with": "safetensors.torch.load_file"}
+def _write_safetensors(network: nn.Module, words: Mapping[str, str]) -> tuple[bytes, dict[str, Any]]:
+    data = _imported("safetensors", "safetensors.torch").save(network.state_dict(), dict(words) | {"format": "pt"})
+    return data, {"read_with": "safetensors.torch.load_file"}
 
 
 def _read_safetensors(path: Path, network: nn.Module) -> Logits:
     return _loaded(network, _imported("safetensors", "safetensors.torch").load_file(path))
 
 
-def _write_torch(network: nn.Module, path: Path, words: Mapping[str, str]) -> dict[str, Any]:
-    torch.save(dict(network.state_dict()), path)
-    return {"read_with": "torch.load(..., weights_only=True)"}
+def _write_torch(network: nn.Module, words: Mapping[str, str]) -> tuple[bytes, dict[str, Any]]:
+    file = io.BytesIO()
+    torch.save(dict(network.state_dict()), file)
+    return file.getvalue(), {"read_with": "torch.load(..., weights_only=True)"}
 
 
 def _read_torch(path: Path, network: nn.Module) -> Logits:
@@ -85,7 +87,7 @@ def _loaded(network: nn.Module, state: State) -> Logits:
     return logits
 
 
-def _write_onnx(network: nn.Module, path: Path, words: Mapping[str, str]) -> dict[str, Any]:
+def _write_onnx(network: nn.Module, words: Mapping[str, str]) -> tuple[bytes, dict[str, Any]]:
     """Exports with the batch's size left open; the graph has the weights, and no preprocessing."""
     stem = next(network.parameters())
     sample = torch.zeros(2, stem.shape[1], int(words["resolution"]), int(words["resolution"]))
@@ -104,9 +106,12 @@ def _write_onnx(network: nn.Module, path: Path, words: Mapping[str, str]) -> dic
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
     program.model.metadata_props.update(words)
-    program.save(path, external_data=False)
     shape = [BATCH, *sample.shape[1:]]
-    return {"opset": OPSET, "input": {IMAGES: shape}, "output": LOGITS, "preprocessing_inside": False}
+    model = program.model_proto
+    for part in (model.graph, *model.graph.node):
+        del part.metadata_props[:]  # stack traces, with paths of this machine
+    data: bytes = model.SerializeToString()
+    return data, {"opset": OPSET, "input": {IMAGES: shape}, "output": LOGITS, "preprocessing_inside": False}
 
 
 def _read_onnx(path: Path, network: nn.Module) -> Logits:
