@@ -87,7 +87,8 @@ class Live:
         from rich.console import Group
 
         with self._lock:
-            parts = [_title(self._watch, clocks.monotonic() - self._started), _bar(self._watch), _best(self._watch)]
+            parts = [_title(self._watch, clocks.monotonic() - self._started), _bar(self._watch)]
+            parts += [_best(self._watch)] if self._watch.compares else []
             parts += [_workers(self._watch), _counts(self._watch)]
             parts += [_waiting(self._watch.reason)] if self._watch.reason else []
             parts += _lines(self._watch)

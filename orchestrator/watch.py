@@ -49,6 +49,7 @@ class Watch:
         self.reason: str | None = None
         self.done, self.total, self.label = 0, 0, ""
         self.best: Mapping[str, Any] | None = None
+        self.compares = True
         self.lines: deque[tuple[float, str, bool]] = deque(maxlen=LINES)
         self.clock = clock
         self._beats: dict[str, Progress] = {}
@@ -128,7 +129,9 @@ class Watch:
         return (self.clock() - start) * (self.total - self.done) / gained if gained > 0 else None
 
     def _take_up(self, search: str) -> None:
+        """Takes in what the search has trained already; a proxy study's candidates are not to be compared."""
         self.search = search
+        self.compares = self.history.searches[search].spec.get("reference") is None
         for asked in self.history.searches[search].requests:
             job = self.history.jobs[asked.job]
             if job.trained:
@@ -136,5 +139,5 @@ class Watch:
 
     def _compare(self, outcome: Mapping[str, Any] | None) -> None:
         accuracy = outcome.get("accuracy") if outcome else None
-        if accuracy is not None and (self.best is None or accuracy > self.best["accuracy"]):
+        if self.compares and accuracy is not None and (self.best is None or accuracy > self.best["accuracy"]):
             self.best = outcome

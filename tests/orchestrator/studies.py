@@ -26,12 +26,14 @@ def full_study() -> Study:
 
 
 def sparse_study() -> Study:
-    """24 networks and 12 settings, some of which share a training, some with another depth."""
+    """24 networks and 13 settings, one of which shares a training, and one is beside the grid."""
     grid: list[At] = [(c, r, 0, e) for c, r in ((0, 1), (2, 1), (2, 3), (4, 3)) for e in (30, 60)]
     grid += [(4, 3, 1, 60), (4, 3, 1, 120), (4, 1, 0, 60)]
     whole = study(grid, networks=24, recommended="c4r3s0e60")
     cut = setting((4, 3, 0, 30), 24, schedule_epochs=60, label="cut off", served_by="c4r3s0e60", suffix="of60")
-    return whole.model_copy(update={"settings": (*whole.settings, cut)})
+    shallow = setting((0, 0, 0, 20), 24, label="NASNet", suffix="-NASNet")
+    beside = shallow.model_copy(update={"families": (), "proxy": shallow.proxy.model_copy(update={"cells": 8})})
+    return whole.model_copy(update={"settings": (*whole.settings, cut, beside)})
 
 
 def study(grid: Iterable[At], networks: int, recommended: str) -> Study:

@@ -16,8 +16,10 @@ from orchestrator.observer import Observer, Silent
 from orchestrator.plain import PROGRESS_SECONDS, Plain
 from orchestrator.stream import silence
 from orchestrator.watch import Watch
+from store.records.events import SearchOpened, SearchStarted
 from store.records.messages import Progress
-from tests.orchestrator.telling import Teller, accuracy, candidate, small_search
+from store.records.spec import Reference
+from tests.orchestrator.telling import Teller, accuracy, candidate, small_search, spec
 
 
 class Clock:
@@ -214,6 +216,16 @@ def test_a_training_without_validation_says_its_training_accuracy_and_is_no_best
     ]
     assert watch.best is None
     assert "none yet" in shown(watch)
+
+
+def test_of_a_proxy_study_no_candidate_is_the_best_as_they_are_trained_in_many_settings() -> None:
+    watch, teller = Watch(Clock()), Teller()
+    studied = spec("study").model_copy(update={"reference": Reference(epochs=8)})
+    teller.tell(SearchOpened(search=teller.search, spec=studied), SearchStarted(search=teller.search, pid=1))
+    teller.train(1, 2)
+    play(teller, watch)
+    assert watch.best is None
+    assert "best so far" not in shown(watch)
 
 
 def test_plain_progress_comes_now_and_then_and_a_reason_once() -> None:

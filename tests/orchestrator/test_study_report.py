@@ -82,7 +82,7 @@ def test_the_files_have_every_setting_network_and_entropy(report: Path, sparse: 
     assert [row["setting"] for row in settings] == [one.name for one in sparse.settings]
     assert [float(row["rho"]) for row in settings] == [one.rho for one in sparse.settings]
     assert [row["setting"] for row in settings if row["recommended"] == "True"] == [sparse.recommended]
-    assert settings[-1]["served_by"] == "c4r3s0e60"
+    assert [row["served_by"] for row in settings[-2:]] == ["c4r3s0e60", ""]
     networks = rows(report / "networks.csv")
     assert [float(row["c0r0s0e600"]) for row in networks] == list(sparse.reference)
     assert [float(row["c4r3s0e60"]) for row in networks] == list(
@@ -114,7 +114,7 @@ def test_a_network_that_failed_is_in_no_rank(sparse: Study) -> None:
 
 def test_means_are_over_the_same_settings_along_a_line(sparse: Study) -> None:
     group, others = grid.comparable(sparse)
-    assert others == 1, "the one that was cut off has another cosine"
+    assert others == 2, "one was cut off and has another cosine, one has another depth"
     found = numbers.means(group)
     assert found is not None
     by = {one.name: one.rho or 0.0 for one in group}
@@ -173,6 +173,15 @@ def test_names_in_the_scatter_overlap_neither_each_other_nor_the_edge(
         assert apart, (one, other)
     left, low, right, high = figure.axes[0].get_window_extent().extents
     assert all(left <= box[0] and box[2] <= right and low <= box[1] and box[3] <= high for box in placed)
+
+
+def test_a_setting_beside_the_grid_is_named_and_no_part_of_the_grids_figures(sparse: Study) -> None:
+    scatter = shown(sparse, "figure-8")
+    assert "Beside the grid (diamonds): c0r0s0e20-NASNet" in scatter.caption
+    assert "c0r0s0e20-NASNet" in [row[0] for row in scatter.rows]
+    for name in ("figure-5", "figure-6"):
+        assert "c0r0s0e20-NASNet" not in [row[0] for row in shown(sparse, name).rows]
+        assert "Left out: 2 settings of another depth, recipe or cosine." in shown(sparse, name).caption
 
 
 def test_words_follow_the_data(full: Study) -> None:

@@ -12,6 +12,7 @@ from orchestrator.report.study.numbers import Means
 from store.records.studies import Study
 from strategies.proxy_study.statistics import BIN
 
+BACKGROUND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.6}
 HATCHES = ("", "//", "..", "xx")
 
 
@@ -55,7 +56,7 @@ def retained(study: Study) -> Figure:
         hatch = HATCHES[number % len(HATCHES)]
         bars = axes.bar(places, heights, width * 0.94, color=colour, hatch=hatch, edgecolor="white")
         bars.set_label(f"among the {among} best")
-        axes.bar_label(bars, [f"{height:.1f}" for height in heights], fontsize=8, padding=1)
+        axes.bar_label(bars, [f"{height:.1f}" for height in heights], fontsize=8, padding=1.5, bbox=BACKGROUND)
         axes.axhline(chance, color=colour, linewidth=1.2, linestyle="--", label=f"random order: {chance:.1f}")
     names = [f"{each.lower:.1f} to {each.lower + BIN:.1f}\nn = {each.settings}" for each in study.bins]
     axes.set(xlabel="rho of the settings (n of them)", ylabel=f"of the {study.good} best networks, retained")

@@ -130,6 +130,8 @@ def consistency(study: Study, found: Sequence[Point], *, tolerant: bool) -> str:
     chosen = [point for point in found if point.setting.name == study.recommended]
     if chosen:
         text += f" Recommended: {study.recommended}, {name} {chosen[0].value:.2f} at {times(chosen[0].acceleration)}."
+    beside = [f"{point.setting.name} {point.value:.2f}" for point in found if not point.setting.families]
+    text += f" Beside the grid (diamonds): {', '.join(beside)}." if beside else ""
     good = sum(point.value >= CONSISTENT and point.acceleration >= FAST for point in found)
     text += f" With {CONSISTENT:g} or more and an acceleration of {FAST:g} or more there {_are(good, 'setting')}."
     return text + (_agreement(study, found) if tolerant else _intervals(found))

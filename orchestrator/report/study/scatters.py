@@ -58,8 +58,10 @@ def consistency(study: Study, found: Sequence[Point], *, tolerant: bool) -> Figu
     best = {name for _, name in study.groups}
     chosen = [point for point in found if point.setting.name == study.recommended]
     good = [point for point in found if point.setting.name in best and point not in chosen]
-    rest = [point for point in found if point not in chosen and point not in good]
+    beside = [point for point in found if not point.setting.families and point not in chosen and point not in good]
+    rest = [point for point in found if point not in chosen and point not in good and point not in beside]
     _points(axes, rest, style.BLUE, "o", 20, "a setting")
+    _points(axes, beside, style.PURPLE, "D", 32, "beside the grid")
     _points(axes, good, style.ORANGE, "s", 40, "best of its group of acceleration")
     _points(axes, chosen, style.GREEN, "*", 170, "recommended")
     for edge, _ in study.groups:
@@ -73,7 +75,7 @@ def consistency(study: Study, found: Sequence[Point], *, tolerant: bool) -> Figu
     axes.margins(x=0.06, y=0.08)
     style.plain(axes)
     style.legend(axes)
-    _names(figure, axes, found, [*chosen, *good] if len(found) > FEW else found, study.recommended)
+    _names(figure, axes, found, [*chosen, *good, *beside] if len(found) > FEW else found, study.recommended)
     return figure
 
 
