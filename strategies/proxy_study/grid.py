@@ -1,100 +1,23 @@
-"""The settings of a proxy study: their names, what each trains, and which training serves several of them. Pure."""
+"""Lays a proxy study out: its settings, what is wrong with them, and which training serves several. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
-from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from store.records import reduction
-from store.records.candidates import Proxy, Recipe
+from store.records.candidates import Named, Proxy, Recipe
 from store.records.spec import Reference, SearchSpec
 from strategies.errors import InvalidOptions, OptionProblem
 from strategies.proxy_study.options import COMPARISON, ExtraSetting, ProxyStudyOptions
+from strategies.proxy_study.settings import SHARED, Grid, Planned, Training, named
 from strategies.run import Setting
 
-SHARED = "shared cosine"
-"""Label of a setting that was cut off a longer training, where others of the study have a cosine of their own."""
 AUXILIARY_RESOLUTION = 32
 """The auxiliary head pools 8 x 8 pixels, so it needs r = 32 (facts A2)."""
-
-
-class Training(NamedTuple):
-    """One training of each network; settings that differ only in where it is cut off share it."""
-
-    setting: Setting
-    epochs: int
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A setting before anything is known of it.
-
-    Attributes:
-        name: unique in the study.
-        proxy: (c, r, s) and depth.
-        recipe: as it is trained, `schedule_epochs` filled in.
-        epochs: where its accuracy is read.
-        label: what sets it apart beside (c, r, s, e).
-        families: settings that have one in common may be compared along a factor; it says what they have in common.
-        key: the table of the spec that it comes from, for errors; empty for the grid.
-    """
-
-    name: str
-    proxy: Proxy
-    recipe: Recipe
-    epochs: int
-    label: str | None = None
-    families: frozenset[str] = frozenset()
-    key: str = ""
-
-    @property
-    def schedule_epochs(self) -> int:
-        """Length of its learning rate's schedule."""
-        return self.recipe.schedule_epochs or self.epochs
-
-    @property
-    def what(self) -> tuple[Proxy, Recipe, int]:
-        """All that decides its accuracies."""
-        return self.proxy, self.recipe, self.epochs
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A study's settings, the original one, and the trainings that serve them.
-
-    Attributes:
-        reference: the original setting.
-        settings: the reduced ones, in the order of the report.
-        trainings: the original setting's first, then the others, the cheapest first.
-        served: for the reference and then each setting, the index of its training.
-    """
-
-    reference: Planned
-    settings: tuple[Planned, ...]
-    trainings: tuple[Training, ...]
-    served: tuple[int, ...]
-
-    @property
-    def reference_name(self) -> str:
-        """The original setting's name, and what answers for it where that is not the trainer of the others."""
-        asked, own = (self.trainings[index].setting.trainer for index in (self.served[0], self.served[1]))
-        if asked.name == own.name:
-            return self.reference.name
-        column = asked.options.get("column")
-        return f"{self.reference.name} ({asked.name}{f': {column}' if column else ''})"
-
-    def served_by(self, index: int) -> str | None:
-        """Returns the name of the setting whose training also serves setting `index`; none if it is that setting."""
-        training = self.served[1 + index]
-        longest = self.trainings[training].epochs
-        for other, planned in zip(self.served, (self.reference, *self.settings), strict=True):
-            if other == training and planned.epochs == longest:
-                return planned.name if planned is not self.settings[index] else None
-        return None
 
 
 def grid(options: ProxyStudyOptions, spec: SearchSpec) -> Grid:
@@ -114,15 +37,6 @@ def grid(options: ProxyStudyOptions, spec: SearchSpec) -> Grid:
     if problems:
         raise InvalidOptions(list(dict.fromkeys(problems)))
     return _served(reference, settings, spec)
-
-
-def named(proxy: Proxy, epochs: int) -> str:
-    """Returns a setting's name as EcoNAS writes it, `c4r4s0e60`; with values Table 1 lacks e.g. `c16r16s0.5e4`.
-
-    In the latter form s always has its point, `s1.0`, so that no name can be read both ways.
-    """
-    raw = f"c{proxy.channels}r{proxy.resolution or 'full'}s{float(proxy.sample_ratio)}"
-    return f"{reduction.name(proxy) or raw}e{epochs}"
 
 
 def _missing(options: ProxyStudyOptions) -> Iterator[OptionProblem]:
@@ -205,7 +119,7 @@ def _without_overlap(settings: Sequence[Planned], problems: list[OptionProblem])
 
     Anything else that is there twice is a problem.
     """
-    kept: dict[Any, Planned] = {}
+    kept: dict[str, Planned] = {}
     for planned in settings:
         earlier = kept.setdefault(_identity(planned), planned)
         if earlier is planned:
@@ -252,7 +166,7 @@ def _served(reference: Planned, settings: tuple[Planned, ...], spec: SearchSpec)
     return Grid(reference, settings, tuple(longest[one] for one in order), served)
 
 
-def _setting(planned: Planned, trainer: Any) -> Setting:
+def _setting(planned: Planned, trainer: Named) -> Setting:
     return Setting(trainer, planned.proxy, planned.recipe)
 
 

@@ -13,10 +13,10 @@ from store.records import reduction
 from store.records.candidates import Architecture
 from store.records.studies import Entropy, RetainedBin, StudiedSetting, Study
 from strategies.proxy_study import statistics, words
-from strategies.proxy_study.grid import Grid, Planned
 from strategies.proxy_study.options import ProxyStudyOptions
 from strategies.proxy_study.readings import Reading, Readings
 from strategies.proxy_study.recommendation import Judged, recommend
+from strategies.proxy_study.settings import Grid, Planned
 from strategies.proxy_study.statistics import Sizes
 
 FACTORS: Mapping[str, Callable[[StudiedSetting], float]] = {

@@ -10,7 +10,7 @@ import numpy as np
 
 from store.records.studies import Entropy, StudiedSetting, Study
 from strategies.proxy_study import statistics
-from strategies.proxy_study.grid import SHARED
+from strategies.proxy_study.settings import SHARED
 
 APPARENT = 0.5
 """Below it a trend is "less apparent" (EcoNAS 3.3)."""

@@ -11,9 +11,9 @@ from store.records.candidates import Proxy
 from store.records.spec import SearchSpec
 from strategies import registry
 from strategies.errors import InvalidOptions
-from strategies.proxy_study.grid import Grid, named
 from strategies.proxy_study.options import ProxyStudyOptions
 from strategies.proxy_study.search import ProxyStudy
+from strategies.proxy_study.settings import Grid, named
 from tests.strategies.builders import study_spec
 
 

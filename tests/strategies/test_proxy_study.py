@@ -14,10 +14,10 @@ from store.records.results import Result
 from store.records.spec import SearchSpec
 from store.records.studies import StudiedSetting, Study
 from strategies import registry
-from strategies.proxy_study.grid import Grid
 from strategies.proxy_study.options import ProxyStudyOptions
 from strategies.proxy_study.readings import Reading, Readings, read
 from strategies.proxy_study.search import ProxyStudy
+from strategies.proxy_study.settings import Grid
 from strategies.proxy_study.study import Zoo, assemble
 from strategies.simulation import Score, Simulation
 from tests.strategies.builders import failure, study_spec
