@@ -14,6 +14,7 @@ from orchestrator.views import CandidateView, History, SearchView, find, search_
 from store.records.candidates import DataSpec
 from trainers import fitting
 from trainers.errors import DataChanged, ImpossibleSetting
+from trainers.fingerprint import Told
 from trainers.fitting import Pictures
 from trainers.recipe import RECIPES, NamedRecipe, named
 
@@ -57,13 +58,14 @@ class Retraining(NamedTuple):
     remarks: tuple[str, ...]
 
 
-def plan(history: History, wish: Wish, *, alive: bool = False) -> Retraining:
+def plan(history: History, wish: Wish, *, alive: bool = False, told: Told | None = None) -> Retraining:
     """Plans the retraining of a search's best networks.
 
     Args:
         history: the store's folded journal.
         wish: what was asked for.
         alive: whether a process holds the store.
+        told: hears how many of the data set's files are read, to know it by its content.
 
     Raises:
         UnknownSearch: if there is no such search, or more than one.
@@ -80,7 +82,7 @@ def plan(history: History, wish: Wish, *, alive: bool = False) -> Retraining:
     if not winners:
         raise NoNetwork(f"search {view.name!r}", "has no trained network yet")
     raw = _spec(view, winners, recipe, wish)
-    made = specs.plan(raw, f"retraining {view.name}")
+    made = specs.plan(raw, f"retraining {view.name}", told)
     if wish.data_name is None:
         _check_data(history, view, made)
     _check_fit(made, view, recipe)

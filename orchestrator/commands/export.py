@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -49,14 +50,15 @@ def export(
 
     What is written is read back and compared with the network in the store before the folder is there.
     """
-    from orchestrator import lineage
+    from orchestrator import lineage, preparing
+    from store import caches
     from trainers.export import exporting
 
-    with reading(store) as found:
+    with reading(store) as found, preparing.bars(sys.stderr) as told:
         chosen = lineage.choose(found.history, what, network)
         folder = (out or Path("export") / f"{chosen.checkpoint[:12]}-{format.value}").resolve()
-        order = _order(chosen, format.value, data, str(found.store.folder / "cache"))
-        card = exporting.export(found.store.checkpoints, order, folder, force=force)
+        order = _order(chosen, format.value, data, str(found.store.folder / caches.FOLDER))
+        card = exporting.export(found.store.checkpoints, order, folder, force=force, told=told)
     files = sorted(str(file) for file in folder.iterdir())
     if as_json:
         print_json({"folder": str(folder), "files": files, "card": card})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -41,11 +42,12 @@ def retrain(
 
     It is a search of its own in the store: durable, and taken up again by the same command.
     """
-    from orchestrator import foreground, live, retraining
+    from orchestrator import foreground, live, preparing, retraining
 
     wish = retraining.Wish(search, recipe, top, epochs, seeds, name, data_name, data, tuple(setting or ()))
-    with reading(store) as found:
-        planned = retraining.plan(found.history, wish, alive=found.alive)
+    with reading(store) as found, preparing.bars(sys.stderr) as bar:
+        told = functools.partial(bar, preparing.READING)
+        planned = retraining.plan(found.history, wish, alive=found.alive, told=told)
     for remark in planned.remarks:
         typer.echo(remark, err=True)
     watcher = live.observer(sys.stderr if as_json else sys.stdout)

@@ -62,10 +62,14 @@ def _network(source: Source) -> dict[str, Any]:
         "input_channels": shape.input_channels,
         "resolution": shape.resolution,
         "stem": shape.stem or "cifar",
+        "precision": "float32" + _TRAINED_IN.get(candidate.recipe.precision or "", ""),
         "auxiliary_head": "trained with one; it serves training only and is left out"
         if source.shape.auxiliary
         else None,
     }
+
+
+_TRAINED_IN = {"bfloat16": "; it was trained and tested in bfloat16 by autocast"}
 
 
 def text(card: Mapping[str, Any]) -> str:
@@ -85,6 +89,7 @@ def _summary(card: Mapping[str, Any]) -> Iterator[str]:
         "proxy accuracy (validation, in the search)": _share(accuracy["proxy"]),
         "parameters": f"{card['parameters']:,}",
         "multiply-adds of one image": f"{card['multiply_adds']:,}",
+        "precision": network["precision"],
         "auxiliary head": network["auxiliary_head"] or "none",
     }
     yield from _table(rows)

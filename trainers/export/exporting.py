@@ -19,6 +19,7 @@ from trainers.errors import ExportDiffers
 from trainers.export import card as cards
 from trainers.export import definition, folder, formats
 from trainers.export.source import Source
+from trainers.sources import Told, silent
 
 LIMIT = 1e-4
 """Largest difference of a logit, where logits are up to 1; of larger logits, that share of the largest."""
@@ -50,7 +51,9 @@ class Order(NamedTuple):
     format: str
 
 
-def export(checkpoints: CheckpointStore, order: Order, out: Path, *, force: bool = False) -> cards.Card:
+def export(
+    checkpoints: CheckpointStore, order: Order, out: Path, *, force: bool = False, told: Told = silent
+) -> cards.Card:
     """Writes an export's folder and returns its card.
 
     Args:
@@ -58,6 +61,7 @@ def export(checkpoints: CheckpointStore, order: Order, out: Path, *, force: bool
         order: what to write.
         out: the folder, which must not be there unless it is empty.
         force: replace an export that is there.
+        told: hears how far it is, where images have to be decoded.
 
     Raises:
         ExportRefused: if the folder is in use.
@@ -69,7 +73,7 @@ def export(checkpoints: CheckpointStore, order: Order, out: Path, *, force: bool
     out = out.resolve()
     folder.check(out, force=force)
     formats.require(order.format)
-    source = Source.load(checkpoints, order.candidate, order.checkpoint, order.data_path, order.cache)
+    source = Source.load(checkpoints, order.candidate, order.checkpoint, order.data_path, order.cache, told)
     card: cards.Card = {"name": order.name, **cards.card(source, accuracy=order.accuracy, lineage=order.lineage)}
     with folder.drafted(out, force=force) as draft:
         _write(draft, definition.FILE, definition.text(_title(source), source.genotype, source.exported_shape))

@@ -19,6 +19,7 @@ from trainers.errors import ImpossibleSetting
 from trainers.networks.network import AnyGenotype, Network, build
 from trainers.networks.shape import Shape
 from trainers.options import CellOptions
+from trainers.sources import Told, silent
 
 
 class Source(NamedTuple):
@@ -52,6 +53,7 @@ class Source(NamedTuple):
         checkpoint: str,
         data_path: str | None,
         cache: str | None = None,
+        told: Told = silent,
     ) -> Source:
         """Reads a checkpoint and rebuilds its network on the CPU.
 
@@ -61,6 +63,7 @@ class Source(NamedTuple):
             checkpoint: digest of the manifest.
             data_path: where the data set lies.
             cache: the store's folder of decoded images.
+            told: hears how far it is, where images have to be decoded.
 
         Raises:
             ImpossibleSetting: if the candidate's trainer trains no network.
@@ -72,7 +75,7 @@ class Source(NamedTuple):
             raise ImpossibleSetting("trainer.name", candidate.trainer.name, "cell: no other trainer has weights")
         loaded = checkpoints.load(checkpoint)
         genotype = spaces.create(candidate.space).decode(candidate.architecture)
-        images = datasets.load(candidate.data, data_path, cache)
+        images = datasets.load(candidate.data, data_path, cache, told)
         shape = Shape.of(
             candidate.proxy,
             resolution=settings.resolution(candidate.proxy, images.size),
