@@ -115,9 +115,7 @@ class Benchmark:
         curve = self.curve(candidate.architecture, candidate.seed)[:epochs]
         held_out = candidate.data.validation_fraction > 0
         parameters, multiply_adds = self.size(candidate.architecture)
-        # Not validated: all of it is made here, and simulations make thousands in a second.
-        return Trained.model_construct(
-            kind="trained",
+        return Trained(
             candidate=candidate.id,
             epochs=epochs,
             accuracy=max(curve) if held_out else None,
@@ -257,10 +255,11 @@ def _operations(key: Key) -> list[str]:
 
 
 def _metrics(epoch: int, accuracy: float, held_out: bool) -> EpochMetrics:
-    return EpochMetrics.model_construct(
+    lost = loss(accuracy)
+    return EpochMetrics(
         epoch=epoch,
-        train_loss=loss(accuracy),
+        train_loss=lost,
         train_accuracy=accuracy,
-        validation_loss=loss(accuracy) if held_out else None,
+        validation_loss=lost if held_out else None,
         validation_accuracy=accuracy if held_out else None,
     )
