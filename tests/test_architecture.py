@@ -51,7 +51,10 @@ def test_the_import_rules_hold() -> None:
     assert ended.returncode == 0, ended.stdout
 
 
-@pytest.mark.parametrize("module", ["strategies.spaces.registry", "strategies.registry", "orchestrator.foreground"])
+@pytest.mark.parametrize(
+    "module",
+    ["strategies.spaces.registry", "strategies.registry", "orchestrator.foreground", "orchestrator.retraining"],
+)
 def test_what_decides_and_what_connects_load_no_torch(module: str) -> None:
     assert python(f"import sys, {module}; print('torch' in sys.modules)") == "False"
 
