@@ -24,6 +24,7 @@ from trainers.networks.base import Network
 from trainers.networks.network import FormName, build, fastest
 from trainers.networks.shape import Shape
 from trainers.plan import make_deterministic
+from trainers.process import keep_memory
 
 CPU = torch.device("cpu")
 FORMS: tuple[FormName, ...] = ("plain", "channels_last", "batch_last")
@@ -52,6 +53,7 @@ def main() -> None:
     options = parse()
     torch.set_num_threads(options.threads)
     make_deterministic(CPU)
+    keep_memory()  # as workers do; it is for all forms
     print(f"torch {torch.__version__}, threads {options.threads}, batch {options.batch}, best of {options.rounds}")
     print("images per second of training; the peers are plain and (channels) last")
     print(f"{'C x r x cells':<14} {'network':<12} {'plain':>8} {'last':>8} {'ours':>8}  {'ours/best peer':>14}  chosen")

@@ -250,7 +250,7 @@ def test_an_unknown_trainer_is_a_bad_request(daemon: Daemon) -> None:
     failed = daemon.do(assign(Train(candidate=of, epochs=1)))
     assert isinstance(failed, Failed)
     assert failed.reason == "bad_request"
-    assert failed.message == "trainer.name is 'cel': expected one of cell, scripted"
+    assert failed.message == "trainer.name is 'cel': expected one of cell, scripted, tabular"
 
 
 def test_an_impossible_option_is_a_bad_request(daemon: Daemon) -> None:
