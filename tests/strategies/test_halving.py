@@ -144,7 +144,7 @@ def test_in_virtual_time_a_kill_changes_nothing(what: str) -> None:
     whole = virtual(wanted, VirtualWorld(devices=3))
     expected = whole.search(registry.create(wanted))
     count = whole.moments[what]
-    for nth in range(0, count, max(1, count // 12)):
+    for nth in range(0, count, max(1, count // 5)):
         world = VirtualWorld(devices=3)
         with pytest.raises(Killed):
             virtual(wanted, world, until=Moment(what, nth)).search(registry.create(wanted))
