@@ -11,6 +11,7 @@ import pytest
 from orchestrator.tables import with_data
 from store.records.candidates import Recipe
 from store.records.requests import Train
+from store.records.results import Result
 from store.records.spec import SearchSpec
 from strategies import registry
 from strategies.simulation import Simulation
@@ -43,6 +44,34 @@ def test_the_demo_trains_and_resumes_as_many_as_it_says() -> None:
     assert 3 * asked.total() == sum(result.curves["epochs"]) == 195
 
 
+def test_the_demo_without_a_barrier_trains_as_many() -> None:
+    _, asked = trained("econas-async-digits")
+    assert asked == Counter({3: 42, 6: 15, 9: 8})
+    with_barrier, without = (example(name).strategy.options for name in ("econas-digits", "econas-async-digits"))
+    assert dict(without) == dict(with_barrier) | {"barrier": False, "in_flight": 4}
+
+
+def test_the_evolution_example_spends_as_many_epochs_as_it_says() -> None:
+    result, asked = trained("evolution-digits")
+    assert (asked[3], sum(result.curves["epochs"])) == (26, 111)  # three of them for a copy, which is not trained
+
+
+def test_the_halving_example_has_the_rungs_that_it_says() -> None:
+    result, asked = trained("asha-digits")
+    assert result.curves["rung_epochs"] == [1, 3, 9]
+    assert asked[1] == 27
+    assert asked[3] >= 9
+    assert asked[9] >= 3
+
+
+def trained(name: str) -> tuple[Result, Counter[int]]:
+    """The result of an example on a simulated daemon, and how many trainings to how many epochs it asked for."""
+    simulation = Simulation(spec := example(name))
+    result = simulation.search(registry.create(spec))
+    requests = simulation.world.requests.values()
+    return result, Counter(request.epochs for request in requests if isinstance(request, Train))
+
+
 def test_the_cifar10_example_spells_out_the_defaults_of_the_strategy() -> None:
     spec = example("econas-cifar10")
     assert registry.options(spec.strategy) == registry.find("econas").options()
@@ -54,8 +83,10 @@ def test_the_cifar10_example_trains_as_the_paper_does_and_the_recipes_defaults_d
     assert Recipe() == recipe.model_copy(update={"cutout": 0})
 
 
-@pytest.mark.parametrize("name", ["econas-digits", "random-digits"])
+@pytest.mark.parametrize(
+    "name", ["asha-digits", "econas-async-digits", "econas-digits", "evolution-digits", "random-digits"]
+)
 def test_the_digits_examples_say_where_their_learning_rate_begins_and_ends(name: str) -> None:
-    recipe = example(name).recipe
+    recipe = example(f"{name}-digits").recipe
     assert recipe.model_fields_set >= {"learning_rate", "minimum_learning_rate"}
     assert (recipe.learning_rate, recipe.minimum_learning_rate) == (0.1, 0.0)
