@@ -24,6 +24,8 @@ from strategies.run import Handle, Run, Setting
 
 REDRAWS = 1000
 """How often in a row a network that is in the zoo already is drawn again before the space counts as used up."""
+TOLD_FROM = 5
+"""Networks of which the best setting so far is told; the ranks of fewer say nothing."""
 JOBS_PER_WORKER = 8
 """Requests under way for each worker, or somewhat more, so that none is without a job while the oldest network ends."""
 
@@ -172,6 +174,8 @@ class Course:
         self.run.progress(done, self.options.networks * sum(epochs), label)
 
     def _best_so_far(self) -> str:
+        if len(self.history) < TOLD_FROM:
+            return ""
         known = [
             (rho, one.name) for index, one in enumerate(self.grid.settings) if (rho := self._rho(index)) is not None
         ]

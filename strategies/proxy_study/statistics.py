@@ -46,14 +46,10 @@ def paired(original: Sequence[float | None], reduced: Sequence[float | None]) ->
 
 
 def ranks(values: npt.ArrayLike) -> Floats:
-    """Returns ranks along the last axis, 1 for the largest; equal values share the average of their ranks."""
-    return _ascending(-np.asarray(values, dtype=np.float64))
-
-
-def _ascending(values: Floats) -> Floats:
-    from scipy.stats import rankdata  # takes half a second, and every command would pay for it
-
-    return np.asarray(rankdata(values, axis=-1), dtype=np.float64)
+    """Returns ranks, 1 for the largest; equal values share the average of their ranks. Shape (values,)."""
+    known = np.asarray(values, dtype=np.float64)
+    found: Floats = _weighted_ranks(known, np.ones((1, len(known))))[0]
+    return found
 
 
 def pearson(x: npt.ArrayLike, y: npt.ArrayLike) -> float | None:
@@ -107,7 +103,7 @@ def entropy(rhos: Sequence[float]) -> float | None:
     1 is a steady rise, -1 a steady fall. Five values give multiples of 0.1, four multiples of 0.2, two -1 or 1. None
     for fewer than two values, or where rho does not change at all.
     """
-    return pearson(_ascending(np.asarray(rhos)), np.arange(1, len(rhos) + 1)) if len(rhos) >= 2 else None
+    return pearson(-ranks(rhos), np.arange(1, len(rhos) + 1)) if len(rhos) >= 2 else None
 
 
 class Sizes(NamedTuple):
@@ -167,11 +163,16 @@ def resampled(pair: Pair, seed: Sequence[int], resamples: int = RESAMPLES) -> Fl
     The draws depend on the seed and the number of networks alone, so settings in which the same networks succeeded are
     resampled alike, and their rhos can be compared draw by draw. Shape (resamples,).
     """
-    if pair.networks < _LEAST:
+    networks = pair.networks
+    if networks < _LEAST:
         return np.full(resamples, np.nan)
-    generator = np.random.Generator(np.random.PCG64([*seed, pair.networks]))
-    draws = generator.integers(pair.networks, size=(resamples, pair.networks))
-    return _rows_pearson(ranks(pair.original[draws]), ranks(pair.reduced[draws]))
+    generator = np.random.Generator(np.random.PCG64([*seed, networks]))
+    draws = generator.integers(networks, size=(resamples, networks)) + networks * np.arange(resamples)[:, None]
+    counts = np.bincount(draws.ravel(), minlength=resamples * networks).reshape(resamples, networks)
+    x, y = (_weighted_ranks(values, counts) - (networks + 1) / 2 for values in pair)
+    scale = np.sqrt((counts * x**2).sum(axis=1) * (counts * y**2).sum(axis=1))
+    products = (counts * x * y).sum(axis=1)
+    return np.asarray(np.where(scale > 0, products / np.where(scale > 0, scale, 1.0), np.nan), dtype=np.float64)
 
 
 def interval(rhos: Floats) -> tuple[float, float] | None:
@@ -200,10 +201,12 @@ def _best(values: Floats, count: int) -> list[int]:
     return order
 
 
-def _rows_pearson(x: Floats, y: Floats) -> Floats:
-    """Pearson's coefficient of each row of two arrays of shape (rows, networks); NaN where a row does not vary."""
-    x, y = (one - one.mean(axis=1, keepdims=True) for one in (x, y))
-    norms = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
-    defined = norms > 0
-    products = (x * y).sum(axis=1)
-    return np.asarray(np.where(defined, products / np.where(defined, norms, 1.0), np.nan), dtype=np.float64)
+def _weighted_ranks(values: Floats, counts: npt.ArrayLike) -> Floats:
+    """Returns each value's rank where it and the others are there so often, one row for each row of counts.
+
+    Ranks are multiples of a half, which are exact, so that a bootstrap is the same on every machine.
+    """
+    weights = np.asarray(counts, dtype=np.float64)
+    larger, equal = (np.asarray(of(values[None, :], values[:, None]), np.float64) for of in (np.greater, np.equal))
+    found: Floats = weights @ larger.T + (weights @ equal.T + 1) / 2
+    return found

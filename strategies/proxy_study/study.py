@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from store.records import reduction
 from store.records.candidates import Architecture
 from store.records.studies import Entropy, RetainedBin, StudiedSetting, Study
 from strategies.proxy_study import statistics, words
+from strategies.proxy_study.costs import Costs, nominal
 from strategies.proxy_study.options import ProxyStudyOptions
-from strategies.proxy_study.readings import Reading, Readings
+from strategies.proxy_study.readings import Readings
 from strategies.proxy_study.recommendation import Judged, recommend
-from strategies.proxy_study.settings import Grid, Planned
+from strategies.proxy_study.settings import Grid
 from strategies.proxy_study.statistics import Sizes
 
 FACTORS: Mapping[str, Callable[[StudiedSetting], float]] = {
@@ -51,7 +51,8 @@ def assemble(grid: Grid, options: ProxyStudyOptions, zoo: Zoo, readings: Reading
         seed: of the bootstrap.
     """
     sizes = Sizes.of(len(zoo.networks))
-    judged = [_judged(grid, index, options, readings, seed, sizes) for index in range(len(grid.settings))]
+    costs = Costs(grid, readings)
+    judged = [_judged(costs, index, options, seed, sizes) for index in range(len(grid.settings))]
     settings = tuple(one.setting for one in judged)
     ranked = [one for one in settings if one.rho is not None]
     reference = readings.column(-1)
@@ -60,7 +61,7 @@ def assemble(grid: Grid, options: ProxyStudyOptions, zoo: Zoo, readings: Reading
         candidates=zoo.texts,
         reference=tuple(reading.accuracy for reading in reference),
         reference_name=grid.reference_name,
-        reference_cost=_cost(reference, grid.reference, _images(grid.reference, reference, grid, readings)),
+        reference_cost=costs.original(),
         reference_proxy=grid.reference.proxy,
         reference_epochs=grid.reference.epochs,
         settings=settings,
@@ -113,7 +114,8 @@ def groups(settings: Sequence[StudiedSetting]) -> Iterator[tuple[float, str]]:
         yield edge, max(members[edge], key=lambda one: (one.rho or 0.0, one.acceleration or 0.0)).name
 
 
-def _judged(grid: Grid, index: int, options: ProxyStudyOptions, readings: Readings, seed: int, sizes: Sizes) -> Judged:
+def _judged(costs: Costs, index: int, options: ProxyStudyOptions, seed: int, sizes: Sizes) -> Judged:
+    grid, readings = costs.grid, costs.readings
     planned, reference, own = grid.settings[index], readings.column(-1), readings.column(index)
     pair = statistics.paired([one.accuracy for one in reference], [one.accuracy for one in own])
     resampled = statistics.resampled(pair, (seed, len(readings.rows)), options.bootstrap)
@@ -128,9 +130,9 @@ def _judged(grid: Grid, index: int, options: ProxyStudyOptions, readings: Readin
         served_by=grid.served_by(index),
         accuracies=tuple(one.accuracy for one in own),
         gaps=tuple(one.gap for one in own),
-        multiply_adds=_mean([one.multiply_adds for one in own]) or 0.0,
-        images=_images(planned, own, grid, readings),
-        acceleration=acceleration(grid, index, readings),
+        multiply_adds=costs.multiply_adds(index) or 0.0,
+        images=costs.images(index),
+        acceleration=costs.acceleration(index),
         nominal=nominal(grid.reference, planned),
         rho=rho,
         rho_equation=statistics.equation_1(pair),
@@ -141,34 +143,6 @@ def _judged(grid: Grid, index: int, options: ProxyStudyOptions, readings: Readin
         families=tuple(sorted(planned.families)),
     )
     return Judged(setting, resampled)
-
-
-def acceleration(grid: Grid, index: int, readings: Readings) -> float | None:
-    """Returns (MACs x images x epochs) of the original setting over those of a reduced one; none if MACs are unknown.
-
-    MACs are summed over the networks that have them in both settings: what the whole zoo costs.
-    """
-    planned, reference, own = grid.settings[index], readings.column(-1), readings.column(index)
-    both = [
-        (one.multiply_adds, other.multiply_adds)
-        for one, other in zip(reference, own, strict=True)
-        if one.multiply_adds and other.multiply_adds
-    ]
-    if not both:
-        return None
-    original, reduced = (sum(side) for side in zip(*both, strict=True))
-    images = _images(grid.reference, reference, grid, readings), _images(planned, own, grid, readings)
-    share = images[0] / images[1] if images[0] and images[1] else _share(grid.reference, planned)
-    return float(original / reduced * share * grid.reference.epochs / planned.epochs)
-
-
-def nominal(reference: Planned, planned: Planned) -> float | None:
-    """Returns 2^(a+b+c) times the ratio of epochs (3.1, 4.1); none outside Table 1, or with another depth or stem."""
-    at, original = reduction.indices(planned.proxy), reduction.indices(reference.proxy)
-    kind = planned.proxy.cells, planned.proxy.stem
-    if at is None or original is None or kind != (reference.proxy.cells, reference.proxy.stem):
-        return None
-    return 2.0 ** (sum(at) - sum(original)) * reference.epochs / planned.epochs
 
 
 def _rows(settings: Sequence[StudiedSetting], factor: str) -> list[list[StudiedSetting]]:
@@ -204,29 +178,3 @@ def _bins(settings: Sequence[StudiedSetting]) -> tuple[RetainedBin, ...]:
 def _agreement(settings: Sequence[StudiedSetting]) -> float | None:
     both = [(one.rho, one.tolerant) for one in settings if one.rho is not None and one.tolerant is not None]
     return statistics.pearson([rho for rho, _ in both], [tolerant for _, tolerant in both])
-
-
-def _images(planned: Planned, column: Sequence[Reading], grid: Grid, readings: Readings) -> int | None:
-    """Returns the images of an epoch as the trainer tells them, else as another setting's and the ratios give them."""
-    told = [one.images for one in column if one.images]
-    if told:
-        return told[0]
-    for index, other in enumerate(grid.settings):
-        for one in readings.column(index):
-            if one.images:
-                return round(one.images * _share(planned, other))
-    return None
-
-
-def _share(planned: Planned, other: Planned) -> float:
-    return planned.proxy.sample_ratio / other.proxy.sample_ratio
-
-
-def _cost(column: Sequence[Reading], planned: Planned, images: int | None) -> float | None:
-    macs = _mean([one.multiply_adds for one in column])
-    return None if macs is None or images is None else macs * images * planned.epochs
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None

@@ -80,6 +80,7 @@ def cautions(study: Study, recommended: str | None) -> Iterator[str]:
                 f"Caution: with {networks} networks the interval of {chosen.name} is {high - low:.2f} wide; raise "
                 "`networks` before small differences between settings are believed."
             )
+    yield from _by_chance(study)
     missing = sum(accuracy is None for accuracy in study.reference)
     if missing:
         yield f"{missing} of {networks} networks failed in the original setting and are left out everywhere."
@@ -88,6 +89,15 @@ def cautions(study: Study, recommended: str | None) -> Iterator[str]:
     if failed:
         listed = _some([f"{count} in {name}" for name, count in failed])
         yield f"Networks that failed in a setting are left out of its numbers: {listed}, of {networks}."
+
+
+def _by_chance(study: Study) -> Iterator[str]:
+    """Of many settings some look better than chance by chance: 2.5 % have an interval above 0."""
+    intervals = [one.interval for one in study.settings if one.interval is not None]
+    above, expected = sum(low > 0 for low, _ in intervals), 0.025 * len(intervals)
+    if 0 < above <= 2 * expected:
+        told = f"{above} of {len(intervals)} settings have an interval above 0"
+        yield f"Caution: {told}; about {expected:.0f} would by chance."
 
 
 def _trend(factor: str, rows: Sequence[Entropy], settings: Mapping[str, StudiedSetting]) -> str:

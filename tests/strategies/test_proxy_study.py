@@ -14,6 +14,7 @@ from store.records.results import Result
 from store.records.spec import SearchSpec
 from store.records.studies import StudiedSetting, Study
 from strategies import registry
+from strategies.proxy_study import words
 from strategies.proxy_study.options import ProxyStudyOptions
 from strategies.proxy_study.readings import Reading, Readings, read
 from strategies.proxy_study.search import ProxyStudy
@@ -327,6 +328,16 @@ def test_few_networks_are_cautioned_about() -> None:
     assert any("With 5 networks instead of 50 the good models are the best 1" in text for text in few.why)
     many = ladder({"a": 0.95}, {"a": 2.0})
     assert not any(text.startswith("Caution") for text in many.why)
+
+
+def test_so_many_settings_that_one_is_above_chance_by_chance_are_cautioned_about() -> None:
+    (setting,) = ladder({"a": 0.5}, {"a": 2.0}).settings
+    beside = [setting.model_copy(update={"interval": (low, 0.6)}) for low in (0.1, *[-0.1] * 39)]
+    whole = ladder({"a": 0.5}, {"a": 2.0}).model_copy(update={"settings": tuple(beside)})
+    (caution,) = [text for text in words.cautions(whole, None) if "by chance" in text]
+    assert caution == "Caution: 1 of 40 settings have an interval above 0; about 1 would by chance."
+    many = whole.model_copy(update={"settings": (beside[0],) * 40})
+    assert not any("by chance" in text for text in words.cautions(many, None))
 
 
 def test_the_retained_models_are_counted_by_bin_of_rho() -> None:
