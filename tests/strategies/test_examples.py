@@ -87,6 +87,6 @@ def test_the_cifar10_example_trains_as_the_paper_does_and_the_recipes_defaults_d
     "name", ["asha-digits", "econas-async-digits", "econas-digits", "evolution-digits", "random-digits"]
 )
 def test_the_digits_examples_say_where_their_learning_rate_begins_and_ends(name: str) -> None:
-    recipe = example(f"{name}-digits").recipe
+    recipe = example(name).recipe
     assert recipe.model_fields_set >= {"learning_rate", "minimum_learning_rate"}
     assert (recipe.learning_rate, recipe.minimum_learning_rate) == (0.1, 0.0)
