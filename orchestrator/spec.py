@@ -14,14 +14,14 @@ import strategies.registry
 import strategies.spaces.registry
 from orchestrator import tables
 from orchestrator.errors import Problem, SpecError, TotalLowered
+from orchestrator.settings import impossible
 from store.records.candidates import Data, DataSpec, Named
 from store.records.spec import SearchSpec
 from strategies.errors import InvalidOptions, StrategyError
 from strategies.run import Strategy
 from strategies.spaces.base import Space
-from trainers.errors import ImpossibleSetting, TrainerError
+from trainers.errors import TrainerError
 from trainers.fingerprint import Told, expand
-from trainers.networks.shape import check_proxy
 
 Made = TypeVar("Made")
 
@@ -93,7 +93,7 @@ def plan(raw: dict[str, Any], file: str, told: Told | None = None) -> Plan:
         compared = filled.reference.model_copy(update={"trainer": reference})
         filled = filled.model_copy(update={"reference": compared})
     _caught(problems, "strategy", lambda: strategies.registry.create(filled))
-    problems += _impossible(filled)
+    problems += impossible(filled, options)
     if problems:
         raise SpecError(file, problems)
     path = str(expand(spec.data.name, spec.data.path)) if spec.data.path is not None else None
@@ -144,19 +144,6 @@ def _data(raw: dict[str, Any], problems: list[Problem], told: Told | None) -> Da
     except (KeyError, ValidationError):
         return None  # `SearchSpec` has said so already
     return _caught(problems, "data", lambda: tables.data(spec, raw, told))
-
-
-def _impossible(spec: SearchSpec) -> Iterator[Problem]:
-    """Yields what networks of the space cannot be, as far as it can be known without the data."""
-    settings = [("", spec.trainer, spec.proxy)]
-    if spec.reference is not None:
-        settings.append(("reference.", spec.reference.trainer or spec.trainer, spec.reference.proxy))
-    for where, trainer, proxy in settings:
-        try:
-            if trainer.name == "cell":
-                check_proxy(spec.space.name, proxy, auxiliary=bool(trainer.options.get("auxiliary")))
-        except ImpossibleSetting as error:
-            yield Problem(where + error.key, error.value, f"expected {error.expected}")
 
 
 _TOO_DEEP = Problem("file", None, f"is nested more than {DEEPEST} deep")

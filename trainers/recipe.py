@@ -107,7 +107,7 @@ _FULL = Proxy(channels=36, cells=20)
 _NASBENCH201 = Proxy(channels=16, cells=17)
 _SILENT_IMAGENET = (
     "As in DARTS where the paper is silent: label smoothing 0.1, clipping at 5, auxiliary head 0.4, random boxes "
-    "resized to 224 pixels, colour jitter 0.4 (its hue jitter of 0.2 is left out)."
+    "resized to 224 pixels, colour jitter 0.4 (of hue 0.2)."
 )
 
 _ALL: Iterable[NamedRecipe] = (
@@ -177,7 +177,7 @@ _ALL: Iterable[NamedRecipe] = (
         auxiliary=True,
         data="image_folder",
         notes="Rate 0.1 times 0.97 after every epoch; no path dropout. 250 epochs and 48 channels are the paper's; "
-        "an early version of the code has 1,000 and 50. Hue jitter of 0.2 is left out.",
+        "an early version of the code has 1,000 and 50. Colour jitter is 0.4, of hue 0.2.",
     ),
     NamedRecipe(
         name="setn-imagenet",
@@ -189,7 +189,7 @@ _ALL: Iterable[NamedRecipe] = (
         data="image_folder",
         notes="Five epochs of warm-up from 0 are among the 250; Nesterov's momentum is the authors' "
         "configuration's. As in DARTS where both are silent: clipping at 5, random boxes resized to 224 pixels, "
-        "colour jitter 0.4 without hue.",
+        "colour jitter 0.4 (of hue 0.2).",
     ),
     NamedRecipe(
         name="nasbench201-12",

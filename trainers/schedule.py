@@ -91,6 +91,9 @@ def check(recipe: Recipe) -> None:
         raise ImpossibleSetting("recipe.warmup_epochs", warmup, "none with cosine_restarts, whose periods are equal")
     if not exponential and length is not None and warmup >= length:
         raise ImpossibleSetting("recipe.warmup_epochs", warmup, f"fewer than recipe.schedule_epochs, {length}")
+    if not exponential and length is not None and recipe.minimum_learning_rate > recipe.learning_rate:
+        expected = f"at most recipe.learning_rate, {recipe.learning_rate}, from which a cosine falls to it"
+        raise ImpossibleSetting("recipe.minimum_learning_rate", recipe.minimum_learning_rate, expected)
     if recipe.warmup_learning_rate is not None and not warmup:
         expected = "recipe.warmup_epochs beside it, in which the rate rises from it"
         raise ImpossibleSetting("recipe.warmup_learning_rate", recipe.warmup_learning_rate, expected)

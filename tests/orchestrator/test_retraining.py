@@ -137,7 +137,6 @@ def test_wrong_values_are_all_named() -> None:
         ("econas-reduced", (), "recipe.cutout is 16: expected less"),
         ("digits", ("proxy.stem=imagenet",), "proxy.resolution is 8: expected at least 32 pixels"),
         ("digits", ("recipe.padding=9",), "recipe.padding is 9: expected at most"),
-        ("digits", ("recipe.warmup_epochs=30",), "recipe.warmup_epochs is 30"),
     ],
 )
 def test_a_recipe_that_does_not_fit_the_images_is_refused_with_those_that_do(
@@ -147,6 +146,11 @@ def test_a_recipe_that_does_not_fit_the_images_is_refused_with_those_that_do(
         planned(told(), recipe, settings=settings)
     assert why in str(caught.value)
     assert "Recipes that fit them: digits, " in str(caught.value)
+
+
+def test_a_recipe_whose_parts_do_not_fit_each_other_is_refused_with_its_key() -> None:
+    with pytest.raises(SpecError, match=r"recipe\.warmup_epochs is 30: expected fewer than recipe.schedule_epochs, 30"):
+        planned(told(), "digits", settings=("recipe.warmup_epochs=30",))
 
 
 def test_unknown_names_are_refused() -> None:

@@ -138,6 +138,49 @@ def test_settings_that_no_network_of_the_space_can_have(tmp_path: Path, text: st
     assert said in found[key]
 
 
+STUDY = CELL.replace('"random"\ncandidates = 3\nepochs = 2', '"proxy-study"\nnetworks = 3\nepochs = [2, 6]')
+HALVING = CELL.replace('"random"\ncandidates = 3\nepochs = 2', '"asha"\ncandidates = 9')
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        (CELL + "[recipe]\nrate_decay = 0.97", "recipe.rate_decay", "exponential"),
+        (CELL + "[recipe]\nwarmup_epochs = 2", "recipe.warmup_epochs", "fewer than recipe.schedule_epochs, 2"),
+        (CELL + "[recipe]\nlearning_rate = 1e-4", "recipe.minimum_learning_rate", "at most recipe.learning_rate"),
+        (HALVING + "[recipe]\nnesterov = true\nmomentum = 0", "recipe.nesterov", "momentum above 0"),
+        (STUDY + "[reference]\nepochs = 9\n[recipe]\nwarmup_epochs = 2", "recipe.warmup_epochs", "fewer than"),
+        (
+            STUDY + "[reference]\nepochs = 9\n[reference.recipe]\nwarmup_epochs = 9",
+            "reference.recipe.warmup_epochs",
+            "fewer than recipe.schedule_epochs, 9",
+        ),
+        (
+            STUDY.replace(
+                "[space]", '[[strategy.extra]]\nlabel = "x"\nepochs = 4\nrecipe = {rate_decay = 0.9}\n[space]'
+            )
+            + "[reference]\nepochs = 9",
+            "strategy.extra.0.recipe.rate_decay",
+            "exponential",
+        ),
+    ],
+)
+def test_recipes_whose_parts_do_not_fit_are_refused_with_the_spec(
+    tmp_path: Path, text: str, key: str, said: str
+) -> None:
+    found = problems(tmp_path, text)
+    assert list(found) == [key]
+    assert said in found[key]
+
+
+def test_what_the_strategy_fills_in_is_not_missing_from_a_recipe(tmp_path: Path) -> None:
+    """Path dropout grows over the schedule's epochs, which the spec need not give; other trainers use no recipe."""
+    assert load(write(tmp_path, CELL + "[recipe]\npath_dropout = 0.2\nwarmup_epochs = 1")).spec.recipe.warmup_epochs
+    shared = STUDY.replace("epochs = [2, 6]", 'epochs = [2, 6]\nschedule = "shared"') + "[reference]\nepochs = 9\n"
+    assert load(write(tmp_path, shared + "[recipe]\nwarmup_epochs = 2")).spec.recipe.warmup_epochs == 2
+    assert load(write(tmp_path, GOOD + "[recipe]\nrate_decay = 0.97")).spec.recipe.rate_decay == 0.97
+
+
 def test_what_is_wrong_with_the_data_is_told_with_the_rest(tmp_path: Path) -> None:
     wrong = GOOD.replace("epochs = 2", "epochs = 0")
     found = problems(tmp_path, wrong.replace('"digits"', '"npz"\npath = "/nowhere/x.npz"') + "[proxy]\nchannels = -1\n")

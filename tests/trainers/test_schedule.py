@@ -112,6 +112,7 @@ def test_the_parts_of_every_named_recipe_fit_each_other(recipe: Recipe) -> None:
         ({"warmup_epochs": 5, "schedule_epochs": 5}, "recipe.warmup_epochs"),
         ({"warmup_epochs": 1, "schedule_epochs": 5, "schedule": "cosine_restarts"}, "recipe.warmup_epochs"),
         ({"warmup_learning_rate": 0.1}, "recipe.warmup_learning_rate"),
+        ({"learning_rate": 5e-4, "schedule_epochs": 5}, "recipe.minimum_learning_rate"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused_by_key(changes: dict[str, Any], key: str) -> None:
