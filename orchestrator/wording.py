@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.views.entries import SHORT, JobView
+from store.records.outcomes import brief
 
 if TYPE_CHECKING:
     from orchestrator.views.search import CandidateView
@@ -65,9 +66,9 @@ def notable(kind: str, event: Mapping[str, Any], job: JobView | None) -> str | N
         case "job_succeeded":
             return words + _reached(event["outcome"])
         case "attempt_failed":
-            return f"{words}: attempt {event['attempt']} failed: {event['reason']}: {event['message']}"
+            return f"{words}: attempt {event['attempt']} failed: {event['reason']}: {brief(event['message'])}"
         case "job_failed":
-            return f"{words}: given up: {event['outcome']['reason']}: {event['outcome']['message']}"
+            return f"{words}: given up: {event['outcome']['reason']}: {brief(event['outcome']['message'])}"
         case "checkpoint_quarantined":
             return f"checkpoint {event['checkpoint'][:SHORT]} cannot be read and is set aside: {event['message']}"
         case "stale_report":

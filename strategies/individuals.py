@@ -12,6 +12,8 @@ from store.records.candidates import Architecture
 from store.records.outcomes import AnyOutcome, Failure, Trained
 from store.records.results import Individual
 
+NONE_TRAINED = "no network could be trained, so there is no best one"
+"""The note of a search in which every network failed."""
 _FIELDS = tuple(name for name in Individual.model_fields if name != "architecture")
 
 
@@ -63,7 +65,9 @@ def longest_trained(
     """
     reached = max((one.epochs for one in history if one.failure is None), default=0)
     notes: tuple[str, ...] = ()
-    if reached < wanted:
+    if not reached:
+        notes = (NONE_TRAINED,)
+    elif reached < wanted:
         notes = (f"no network reached {goal}; the best are of those that reached {reached}",)
     return best([one for one in history if one.epochs == reached], count), notes
 
@@ -94,7 +98,7 @@ def load(columns: dict[str, Any]) -> list[Individual]:
 
 def _why(outcome: AnyOutcome) -> str:
     if isinstance(outcome, Failure):
-        return f"{outcome.reason}: {outcome.message}"
+        return outcome.words
     if isinstance(outcome, Trained):
         return f"its accuracy is not finite ({outcome.accuracy})"
     return f"got a {outcome.kind!r} outcome for a training"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
@@ -12,6 +13,20 @@ from store.records.base import Record
 Reason = Literal[
     "out_of_memory", "diverged", "crashed", "hung", "corrupt_checkpoint", "bad_request", "disk_full", "device", "error"
 ]
+
+
+_FRAMES = re.compile(r"^\s+File \".*(?:\n[ \t]+.*)*\n", re.MULTILINE)
+
+
+def brief(message: str) -> str:
+    """Returns a failure's message on one line, for notes and tables; the whole stays in the journal and the log.
+
+    Of a traceback that is the line which names the exception, the first below its last frame; of other text the last.
+    """
+    frames = list(_FRAMES.finditer(message))
+    lines = [line for line in message.splitlines() if line.strip()]
+    below = message[frames[-1].end() :].splitlines() if frames else lines[-1:]
+    return next((line.strip() for line in below if line.strip()), "")
 
 
 class EpochMetrics(Record):
@@ -82,6 +97,11 @@ class Failure(Record):
     retryable: bool = Field(description="whether another try could end otherwise; never true for a diverged loss")
     message: str
     story: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The reason and its message on one line."""
+        return f"{self.reason}: {brief(self.message)}"
 
 
 Outcome = Annotated[Trained | Evaluated | Measured | Computed | Failure, Field(discriminator="kind")]

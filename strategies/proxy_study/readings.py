@@ -37,7 +37,7 @@ def read(outcome: AnyOutcome, epochs: int, which: Literal["best", "last"]) -> Re
         which: the accuracy of the best epoch until then, or of that epoch.
     """
     if isinstance(outcome, Failure):
-        return Reading(failure=f"{outcome.reason}: {outcome.message}")
+        return Reading(failure=outcome.words)
     if not isinstance(outcome, Trained):
         return Reading(failure=f"got a {outcome.kind!r} outcome for a training")
     known = [metrics for metrics in outcome.history if metrics.epoch <= epochs]
