@@ -10,7 +10,6 @@ from orchestrator.views.entries import SHORT
 from orchestrator.views.search import MEAN_ACCURACY
 
 SHOWN = 5
-NOTHING = "no candidate has been trained yet"
 _ROW = "{:<5} {:>9} {:>7} {:>11} {:>14}  {}"
 _RETRAINED = "{:<5} {:>9} {:>9} {:>11} {:>14} {:>7}  {}"
 
@@ -40,7 +39,7 @@ def _best(view: SearchView) -> Iterator[str]:
         return
     if not best:
         trained = sum(candidate.epochs > 0 for candidate in view.candidates)
-        yield f"{wording.plural(trained, 'network')} trained, none tested yet" if trained else NOTHING
+        yield f"{wording.plural(trained, 'network')} trained, none tested yet" if trained else view.nothing
         return
     yield _ROW.format("best", "accuracy", "epochs", "parameters", "multiply-adds", "candidate")
     for rank, found in enumerate(best, start=1):
@@ -60,7 +59,9 @@ def retrained(view: SearchView) -> Iterator[str]:
 
 
 def _start(view: SearchView) -> Iterator[str]:
-    """What the initial population reached on its first rung, for comparison."""
+    """What the initial population reached on its first rung, for comparison; not where it never stood there at once."""
+    if view.spec["strategy"]["options"].get("barrier") is False:
+        return
     rung = next((name for name in view.curves if name.startswith(MEAN_ACCURACY)), None)
     first = next(iter(view.curves[rung]), None) if rung else None
     if rung and first is not None:

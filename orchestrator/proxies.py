@@ -37,10 +37,10 @@ def row(setting: StudiedSetting) -> list[str]:
         _two(setting.rho),
         "-" if setting.interval is None else "{:.2f} to {:.2f}".format(*setting.interval),
         _two(setting.tolerant),
-        "/".join(str(setting.retained[m]) for m in sorted(setting.retained, key=int)) or "-",
+        _retained(setting) if setting.rho is not None else "-",
         _times(setting.acceleration),
         _times(setting.nominal),
-        wording.amount(setting.multiply_adds),
+        wording.amount(setting.multiply_adds or None),
         setting.label or "",
         setting.served_by or "",
     ]
@@ -57,7 +57,7 @@ def recommendation(study: Study) -> str:
     """Which setting to use, with its values; or that there is none."""
     chosen = next((setting for setting in study.settings if setting.name == study.recommended), None)
     if chosen is None:
-        return "no setting is recommended"
+        return f"no setting is recommended{_all_failed(study)}"
     proxy, pixels = chosen.proxy, "native" if chosen.proxy.resolution is None else str(chosen.proxy.resolution)
     return (
         f"recommended: {chosen.name} (channels {proxy.channels}, resolution {pixels}, sample ratio "
@@ -104,6 +104,20 @@ def table(study: Study) -> Table:
 def is_number(heading: str) -> bool:
     """Whether a column of the table holds numbers."""
     return heading.split()[0] in NUMBERS
+
+
+def _retained(setting: StudiedSetting) -> str:
+    return "/".join(str(setting.retained[m]) for m in sorted(setting.retained, key=int)) or "-"
+
+
+def _all_failed(study: Study) -> str:
+    """Where every network failed, if there is nothing to compare for that."""
+    if not any(accuracy is not None for setting in study.settings for accuracy in setting.accuracies):
+        original = "" if any(accuracy is not None for accuracy in study.reference) else ", and in the original one"
+        return f": every network failed in every setting{original}"
+    if all(accuracy is None for accuracy in study.reference):
+        return f": every network failed in the original setting ({study.reference_name})"
+    return ""
 
 
 def _two(value: float | None) -> str:

@@ -12,6 +12,7 @@ from orchestrator.report import markup
 from orchestrator.report.pictures import Picture
 from orchestrator.views import CandidateView, JobView, SearchView, Step, rungs
 from orchestrator.views.entries import SHORT
+from store.records.outcomes import brief
 from store.records.requests import json_safe
 
 TOP = 20
@@ -58,7 +59,7 @@ def page(view: SearchView, pictures: Sequence[Picture], steps: Sequence[Step], s
         _summary(view),
         *study,
         _best(view, markup.figures(pictures, "cells")),
-        *([] if study else [_accuracy(steps, markup.figures(pictures, "accuracy"))]),
+        *([] if study else [_accuracy(steps, markup.figures(pictures, "accuracy"), view.nothing)]),
         markup.section("Workers", markup.figures(pictures, "workers") or markup.quiet("No job was started.")),
         *([] if study else [_top(view)]),
         markup.section("Failures", _failures(view)),
@@ -117,8 +118,8 @@ def _best(view: SearchView, cells: str) -> str:
         return markup.section("Retrained networks", _retrained(view), cells)
     if view.study is not None:
         about = f"Accuracies in the original setting, {view.study.reference_name}; in the others, see networks.csv."
-        return markup.section("Networks", markup.quiet(about), _candidates(view.best[:TOP]), cells)
-    return markup.section("Best candidates", _candidates(view.best), cells)
+        return markup.section("Networks", markup.quiet(about), _candidates(view.best[:TOP], view.nothing), cells)
+    return markup.section("Best candidates", _candidates(view.best, view.nothing), cells)
 
 
 def _retrained(view: SearchView) -> str:
@@ -142,7 +143,7 @@ def _retrained(view: SearchView) -> str:
     return recipe + markup.table([*headings, "network", "origin"], rows, numbers=range(6))
 
 
-def _candidates(found: Iterable[CandidateView]) -> str:
+def _candidates(found: Iterable[CandidateView], nothing: str) -> str:
     headings = ["", "accuracy", "epochs", "parameters", "multiply-adds", "candidate", "origin", "checkpoint"]
     rows = [
         [
@@ -158,11 +159,15 @@ def _candidates(found: Iterable[CandidateView]) -> str:
         for rank, candidate in enumerate(found, start=1)
     ]
     if not rows:
-        return markup.quiet("No candidate has been trained yet.")
+        return markup.quiet(_sentence(nothing))
     return markup.table(headings, rows, numbers=range(5))
 
 
-def _accuracy(steps: Sequence[Step], figures: str) -> str:
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}{'' if words.endswith('.') else '.'}"
+
+
+def _accuracy(steps: Sequence[Step], figures: str, nothing: str) -> str:
     """The curves, and of a search with rungs how many candidates came how far."""
     found = rungs(steps)
     rows = [
@@ -171,16 +176,18 @@ def _accuracy(steps: Sequence[Step], figures: str) -> str:
     ]
     names = ["epochs", "candidates that were trained so far", "mean accuracy", "best accuracy"]
     table = markup.table(names, rows, numbers=range(4)) if rows else ""
-    return markup.section("Accuracy", figures or markup.quiet("No candidate has been trained yet."), table)
+    return markup.section("Accuracy", figures or markup.quiet(_sentence(nothing)), table)
 
 
 def _top(view: SearchView) -> str:
     scored = [candidate for candidate in view.candidates if candidate.accuracy is not None]
-    if view.retrained and not scored:
+    if not scored:
         return ""
     best = sorted(scored, key=lambda candidate: -(candidate.accuracy or 0.0))[:TOP]
     return markup.section(
-        f"Top {TOP} of all candidates", markup.quiet("All of them are in candidates.csv."), _candidates(best)
+        f"Top {TOP} of all candidates",
+        markup.quiet("All of them are in candidates.csv."),
+        _candidates(best, view.nothing),
     )
 
 
@@ -188,12 +195,21 @@ def _failures(view: SearchView) -> str:
     if not view.troubled:
         return markup.quiet("No attempt failed.")
     rows = [
-        [job.id[:SHORT], job.words, str(attempt.number), attempt.worker, attempt.reason, attempt.message, _ending(job)]
+        [
+            job.id[:SHORT],
+            job.words,
+            str(attempt.number),
+            attempt.worker,
+            attempt.reason,
+            brief(attempt.message),
+            _ending(job),
+        ]
         for job in view.troubled
         for attempt in job.attempts
         if attempt.outcome == "failed"
     ]
-    return markup.table(["job", "", "attempt", "worker", "reason", "message", "in the end"], rows)
+    table = markup.table(["job", "", "attempt", "worker", "reason", "message", "in the end"], rows)
+    return table + markup.quiet("The last line of each message; `coldframe story JOB` has the whole.")
 
 
 def _ending(job: JobView) -> str:

@@ -10,6 +10,7 @@ from orchestrator.views.costs import Costs, costs
 from orchestrator.views.entries import JobView, Payload, SearchEntry, SearchStatus
 from orchestrator.views.fold import History
 from store.records import arrays
+from store.records.outcomes import brief
 from store.records.studies import Study
 
 ACCURACIES = ("accuracy", "test_accuracy", "proxy_accuracy")
@@ -81,6 +82,15 @@ class SearchView:
     def retrained(self) -> bool:
         """Whether its networks are tried on the test images: they were chosen before, and trained in full."""
         return any(candidate.test_accuracy is not None for candidate in self.candidates)
+
+    @property
+    def nothing(self) -> str:
+        """Why there is no best network, on one line: none has been trained yet, or every one failed, and how."""
+        failures = [candidate.failure for candidate in self.candidates if candidate.failure is not None]
+        if not failures or len(failures) < len(self.candidates):
+            return "no candidate has been trained yet"
+        which = "the only network" if len(failures) == 1 else f"all {len(failures):,} networks"
+        return f"{which} failed, first: {failures[0]}"
 
     @property
     def finished(self) -> bool:
@@ -160,7 +170,7 @@ def _candidates(history: History, search: str) -> Iterator[CandidateView]:
 def _from_jobs(index: int, candidate: str, jobs: list[JobView], test_accuracy: float | None) -> CandidateView:
     outcomes = [job.outcome for job in jobs if job.trained and job.outcome]
     latest = max(outcomes, key=lambda outcome: outcome["epochs"], default={})
-    failed = [job.outcome["message"] for job in jobs if job.state == "failed" and job.outcome]
+    failed = [brief(job.outcome["message"]) for job in jobs if job.state == "failed" and job.outcome]
     return CandidateView(
         index=index,
         candidate=candidate,

@@ -115,7 +115,7 @@ class Evolution:
         top, notes = longest_trained(history, options.top, wanted, f"{wanted} epochs")
         copies = sum(one.origin == IDENTITY for one in history)
         if copies:
-            notes += (f"{copies} children are copies of their parents, with the parents' accuracy from the memo",)
+            notes += (f"children that are copies of their parents: {copies}, with the parents' accuracy from the memo",)
         return Result(best=top, history=tuple(history), notes=notes, curves=self._curves)
 
     def _next_cycle(self) -> None:

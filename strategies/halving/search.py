@@ -119,7 +119,9 @@ class Halving:
         self._ladder.settle(begun.network, begun.rung, None if after.failure else after.accuracy)
         options, ended = self._options, len(self._ladder)
         expected = sum(options.candidates // options.reduction**rung for rung in range(options.rungs))
-        self._run.progress(ended, max(expected, ended), f"{len(self._history)} networks, {ended} trainings")
+        self._run.progress(
+            ended, max(expected, ended), f"networks begun: {len(self._history)}, trainings ended: {ended}"
+        )
 
     def _born(self) -> Individual:
         architecture, index = self._run.space.random(self._run.rng), len(self._history)

@@ -16,7 +16,8 @@ import pytest
 
 from orchestrator.report import layout, plots, write
 from orchestrator.report.layout import Layout
-from orchestrator.views import Segment, WorkerTimeline
+from orchestrator.report.page import page
+from orchestrator.views import Segment, WorkerTimeline, search_view
 from strategies.spaces.published import PUBLISHED
 from strategies.spaces.registry import create
 from tests.orchestrator.telling import SPACE, Teller, accuracy, small_search
@@ -116,6 +117,29 @@ def test_tables_say_the_same_as_the_views(report: Path) -> None:
     assert {"normal", "reduce", "normal_concat", "reduce_concat"} <= set(best["best"][0]["genotype"])
 
 
+def test_the_page_has_the_rungs_and_when_the_best_was_found(report: Path) -> None:
+    text = read(report / "report.html").text
+    assert f"{100 * accuracy(3, 4):.2f} % after 8 of 8 epochs" in text
+    assert "candidates that were trained so far" in text
+    steps = list(csv.DictReader(io.StringIO((report / "progress.csv").read_text())))
+    assert [row["epochs_spent"] for row in steps] == ["2", "4", "6", "8"]
+
+
+def test_a_failure_stands_on_the_page_with_its_last_line(tmp_path: Path) -> None:
+    teller = Teller()
+    teller.open()
+    job = teller.ask(1, 1)
+    message = 'Traceback (most recent call last):\n  File "/a/worker.py", line 3, in train\nValueError: by design'
+    teller.start(job)
+    teller.fail(job, "error", message)
+    teller.give_up(job, "error", message)
+    view = search_view(teller.history, teller.search)
+    text = page(view, [], [])
+    assert "ValueError: by design" in text
+    assert "worker.py" not in text
+    assert text.count("The only network failed, first: ValueError: by design.") == 2, "best candidates and accuracy"
+
+
 def test_text_in_a_table_is_never_a_formula(tmp_path: Path) -> None:
     teller = Teller()
     teller.open()
@@ -160,7 +184,7 @@ def boxes(cell: Layout) -> list[tuple[str, float, float, float, float]]:
 
 @pytest.mark.parametrize("genotype", genotypes(), ids=lambda genotype: str(len(genotype["normal"])))
 def test_in_a_drawn_cell_nothing_overlaps_and_no_line_runs_through_a_box(
-    genotype: dict[str, list[list[object]]],
+    genotype: dict[str, Any],
 ) -> None:
     for kind in ("normal", "reduce"):
         cell = layout.layout(genotype[kind], genotype[f"{kind}_concat"])

@@ -117,7 +117,7 @@ def test_a_copy_is_answered_from_the_memo_and_counts_as_a_model() -> None:
     result, simulation = run(small(identity_probability=1.0))
     assert simulation.world.trained == 10
     assert len(result.history) == 40
-    assert result.notes == ("30 children are copies of their parents, with the parents' accuracy from the memo",)
+    assert result.notes == ("children that are copies of their parents: 30, with the parents' accuracy from the memo",)
     assert len({one.candidate for one in result.best}) == len(result.best) == 5
 
 
