@@ -79,7 +79,7 @@ def _accuracies(view: SearchView, steps: Sequence[Step]) -> Iterator[Picture]:
         return
     over_cycles = plots.accuracy_over_cycles(view.curves)
     if over_cycles is not None:
-        yield picture("accuracy", "accuracy", "Mean validation accuracy of each rung after each cycle.", over_cycles)
+        yield picture("accuracy", "accuracy", _cycles(view), over_cycles)
     over_births = plots.accuracy_over_births(view.candidates)
     if over_births is not None:
         words = "Accuracy of each candidate in order of birth, and the best so far."
@@ -91,6 +91,14 @@ def _accuracies(view: SearchView, steps: Sequence[Step]) -> Iterator[Picture]:
     if training is not None:
         words = "Accuracy of the training images after each epoch: these networks have no validation images."
         yield picture("training", "accuracy", words, training)
+
+
+def _cycles(view: SearchView) -> str:
+    """What the picture of the rungs shows: without a barrier, trainings of a cycle go on in the next one."""
+    words = "Mean validation accuracy of each rung after each cycle; cycle 0 is the initial population"
+    if view.spec["strategy"]["options"].get("barrier") is False:
+        words += ", and a cycle ends when its last training has been asked for, so only what has ended by then counts"
+    return f"{words}."
 
 
 def _progress(steps: Sequence[Step]) -> str:

@@ -40,7 +40,7 @@ def accuracy_over_cycles(curves: Mapping[str, Any]) -> Figure | None:
         cycles, accuracies = [cycle for cycle, _ in points], [100 * value for _, value in points]
         colour, marker = style.look(number)
         axes.plot(cycles, accuracies, label=f"trained for {rung} epochs", markersize=5, color=colour, marker=marker)
-    axes.set(xlabel="cycle (0: the initial population)", ylabel="mean validation accuracy, %")
+    axes.set(xlabel="cycle", ylabel="mean validation accuracy, %")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.plain(axes)
     style.legend(axes)

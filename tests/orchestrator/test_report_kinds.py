@@ -19,7 +19,7 @@ from orchestrator.views import progress, rungs, search_view
 from store.records.candidates import Proxy, Recipe
 from strategies.spaces.registry import create
 from tests.orchestrator.command import coldframe, stored
-from tests.orchestrator.telling import SPACE, Teller, accuracy, small_search
+from tests.orchestrator.telling import SPACE, Teller, accuracy
 from tests.orchestrator.test_report import read
 from trainers.recipe import named
 
@@ -88,16 +88,6 @@ def test_candidates_that_are_trained_in_several_settings_are_not_compared() -> N
     teller.held_out = 0.2
     teller.train(2, 2)
     assert progress(teller.history, teller.search) == []
-
-
-def test_the_page_has_the_rungs_and_when_the_best_was_found(tmp_path: Path) -> None:
-    teller = small_search()
-    write(teller.history, teller.search, tmp_path)
-    text = read(tmp_path / "report.html").text
-    assert f"{100 * accuracy(3, 4):.2f} % after 8 of 8 epochs" in text
-    assert "candidates that were trained so far" in text
-    steps = list(csv.DictReader(io.StringIO((tmp_path / "progress.csv").read_text())))
-    assert [row["epochs_spent"] for row in steps] == ["2", "4", "6", "8"]
 
 
 def test_the_report_of_a_retraining_has_test_accuracies_and_the_curves_of_training(tmp_path: Path) -> None:

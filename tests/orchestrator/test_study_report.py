@@ -19,6 +19,7 @@ from orchestrator.conclusion import conclusion
 from orchestrator.report import write
 from orchestrator.report.study import captions, grid, numbers, planes, scatters
 from orchestrator.report.study.figures import LeftOut, Shown, figures
+from orchestrator.report.study.section import sections
 from orchestrator.views import search_view
 from store.records.studies import Study
 from tests.orchestrator.command import coldframe, stored
@@ -212,7 +213,7 @@ def test_figures_of_factors_that_were_not_varied_are_left_out_and_it_is_said_why
     assert "both" not in left_out["Fig. 5: channels and resolution"]
 
 
-def test_a_study_of_which_nothing_is_known_has_a_page_too(tmp_path: Path) -> None:
+def test_a_study_of_which_nothing_is_known_has_its_sections_and_says_that_all_failed() -> None:
     empty = setting((0, 0, 0, 30), 5).model_copy(
         update={
             "accuracies": (None,) * 5, "gaps": (None,) * 5, "rho": None, "rho_equation": None, "tolerant": None,
@@ -222,12 +223,36 @@ def test_a_study_of_which_nothing_is_known_has_a_page_too(tmp_path: Path) -> Non
     bare = study([], networks=5, recommended="").model_copy(
         update={"settings": (empty,), "recommended": None, "why": ("No setting is recommended.",), "bins": ()}
     )
-    assert all(isinstance(one, LeftOut) for one in figures(bare, {}))
-    teller = told(bare)
-    write(teller.history, teller.search, tmp_path)
-    text = read(tmp_path / "report.html").text
-    assert "No setting is recommended" in text
+    found = figures(bare, {})
+    assert all(isinstance(one, LeftOut) for one in found)
+    text = "".join(sections(bare, found, []))
+    assert "No setting is recommended: every network failed in every setting." in text
     assert "Fig. 8: rho against acceleration: no setting has both" in text
+    nothing = bare.model_copy(update={"reference": (None,) * 5})
+    assert proxies.recommendation(nothing).endswith("failed in every setting, and in the original one")
+    reduced = bare.model_copy(
+        update={"reference": (None,) * 5, "settings": (empty.model_copy(update={"accuracies": (0.5,) * 5}),)}
+    )
+    assert proxies.recommendation(reduced).endswith("every network failed in the original setting (c0r0s0e600)")
+    assert [proxies.row(empty)[at] for at in (6, 9)] == ["-", "-"], "neither a rho nor networks that were retained"
+
+
+def test_captions_tell_of_marks_only_that_are_drawn(sparse: Study) -> None:
+    assert "Star (green): c4r3s0e60, the recommended setting" in shown(sparse, "figure-8").caption
+    assert "Squares (orange)" in shown(sparse, "figure-8").caption
+    unsure = sparse.model_copy(update={"recommended": None, "groups": ()})
+    assert "Star" not in shown(unsure, "figure-8").caption
+    assert "Squares" not in shown(unsure, "figure-8").caption
+
+
+def test_a_study_whose_settings_have_a_tolerant_rho_only_has_that_figure(sparse: Study) -> None:
+    """Equally good networks everywhere: Spearman's coefficient is not defined, the tolerant one is 1."""
+    alike = [one.model_copy(update={"rho": None, "tolerant": 1.0}) for one in sparse.settings]
+    equal = sparse.model_copy(
+        update={"settings": tuple(alike), "groups": (), "bins": (), "recommended": None, "tolerant_agreement": None}
+    )
+    assert "The largest tolerant rho is 1.00" in shown(equal, "figure-a3").caption
+    assert "figure-8" not in [one.name for one in figures(equal, {}) if isinstance(one, Shown)]
 
 
 def test_the_end_of_a_run_says_the_recommendation_and_the_best_settings(full: Study) -> None:

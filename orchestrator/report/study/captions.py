@@ -123,13 +123,15 @@ def consistency(study: Study, found: Sequence[Point], *, tolerant: bool) -> str:
     best = max(found, key=lambda point: point.value)
     text = (
         f"How many times less each of {len(found)} settings costs than the original one (multiply-adds x images x "
-        f"epochs, logarithmic), and its {name}. Squares (orange): of each group of acceleration, between dotted lines, "
-        f"the setting with the best rho. Star (green): the recommended setting. The largest {name} is {best.value:.2f} "
-        f"({best.setting.name}, {times(best.acceleration)})."
+        f"epochs, logarithmic), and its {name}. The largest {name} is {best.value:.2f} ({best.setting.name}, "
+        f"{times(best.acceleration)})."
     )
     chosen = [point for point in found if point.setting.name == study.recommended]
+    if any(point.setting.name in {name for _, name in study.groups} for point in found if point not in chosen):
+        text += " Squares (orange): of each group of acceleration, between dotted lines, the setting with the best rho."
     if chosen:
-        text += f" Recommended: {study.recommended}, {name} {chosen[0].value:.2f} at {times(chosen[0].acceleration)}."
+        value = f"{chosen[0].value:.2f} at {times(chosen[0].acceleration)}"
+        text += f" Star (green): {study.recommended}, the recommended setting, {name} {value}."
     beside = [f"{point.setting.name} {point.value:.2f}" for point in found if not point.setting.families]
     text += f" Beside the grid (diamonds): {', '.join(beside)}." if beside else ""
     good = sum(point.value >= CONSISTENT and point.acceleration >= FAST for point in found)
@@ -154,13 +156,13 @@ def _agreement(study: Study, found: Sequence[Point]) -> str:
     if study.tolerant_agreement is not None:
         text += f" Over the settings the two rhos have a Pearson correlation of {study.tolerant_agreement:.2f}."
     edges = sorted(edge for edge, _ in study.groups)
+    if not edges:  # where all networks are equally good there is a tolerant rho, but no rho
+        return text
     bounds = zip(edges, [*edges[1:], float("inf")], strict=True)
     groups = [[point for point in found if low <= point.acceleration < high] for low, high in bounds]
     best = {max(group, key=lambda point: point.value).setting.name for group in groups if group}
     same = len(best & {name for _, name in study.groups})
-    return (
-        text + f" In {same} of {_count(len(edges), 'group')} the best setting is the same by both." if edges else text
-    )
+    return text + f" In {same} of {_count(len(edges), 'group')} the best setting is the same by both."
 
 
 def retained(study: Study) -> str:
