@@ -10,6 +10,7 @@ as many requests from the table without any search around them, measured in the 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -66,7 +67,7 @@ def measure(plans: Sequence[Plan], seeds: int, processes: int) -> list[Taken]:
         took = Taken(time.perf_counter() - started, processor_seconds() - spent)
         taken.append(took)
         found = compare.summary(runs)
-        mean, low, high = (100 * (value or 0.0) for value in found.regret)
+        mean, low, high = (math.nan if value is None else 100 * value for value in found.regret)
         regret = f"{mean:.2f} [{low:.2f}, {high:.2f}]"
         columns = f"{took.wall:8.1f} {took.processor:12.1f} {seeds / took.wall:11.1f} {found.epochs.mean:7.0f}"
         print(f"{plan.spec.name:30} {columns} {regret:>20}")

@@ -5,9 +5,10 @@ is left of the way after e epochs, 1 at the beginning and 0 at the end,
 
     a(e) = min(a(E), a(E) (1 - gap r(e)) + sigma r(e) (sqrt(lasting) b + sqrt(1 - lasting) z(e)))
 
-`b` is standard normal and the architecture's own, the same for every seed: some networks start slowly. `z(e)` is
-standard normal and depends on architecture and seed; z(e) and z(e + d) have the correlation `correlation`^d. What is
-left of the noise shrinks with r(e), so ranks come ever closer to the final ones, and at e = E the table has the word.
+but never less than 0. `b` is standard normal and the architecture's own, the same for every seed: some networks start
+slowly. `z(e)` is standard normal and depends on architecture and seed; z(e) and z(e + d) have the correlation
+`correlation`^d. What is left of the noise shrinks with r(e), so ranks come ever closer to the final ones, and at e = E
+the table has the word.
 """
 
 from __future__ import annotations

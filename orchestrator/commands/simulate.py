@@ -55,8 +55,18 @@ def simulate(
     print_table(_HEADINGS, [_row(plan.spec.name, found) for plan, found in zip(plans, summaries, strict=True)])
     best = ", ".join(sorted({f"{100 * one.benchmark.best:.2f} %" for one in simulators}))
     typer.echo(f"mean [95 % interval] over the searches; the best architecture of the table has {best}")
+    for plan, found in zip(plans, summaries, strict=True):
+        if found.named < found.searches:
+            typer.echo(f"{plan.spec.name}: {_unnamed(found)}")
     if out is not None:
         typer.echo("written: " + ", ".join(str(out / name) for name in files))
+
+
+def _unnamed(found: Summary) -> str:
+    """How many searches found nothing, which no accuracy and no regret tells, and the first failure."""
+    missing = found.searches - found.named
+    why = "" if found.failure is None else f"; first failure: {found.failure}"
+    return f"{missing} of {found.searches} searches named no network, and count in no accuracy or regret{why}"
 
 
 _HEADINGS = ["search", "searches", "true accuracy, %", "regret, % points", "epochs", "hours", "idle, %"]

@@ -37,6 +37,7 @@ class Summary(NamedTuple):
         epochs: epochs trained.
         hours: virtual hours.
         idle_share: share of the devices' time without a job.
+        failure: why the first network failed of the first search that named none.
     """
 
     searches: int
@@ -47,6 +48,7 @@ class Summary(NamedTuple):
     epochs: Estimate
     hours: Estimate
     idle_share: Estimate
+    failure: str | None
 
 
 class Curve(NamedTuple):
@@ -80,6 +82,7 @@ def summary(runs: Sequence[Simulated]) -> Summary:
         epochs=estimate([run.epochs for run in runs]),
         hours=estimate([run.seconds / 3600 for run in runs]),
         idle_share=estimate([run.idle_share for run in runs]),
+        failure=next((run.failure for run in runs if run.failure is not None), None),
     )
 
 
@@ -94,7 +97,7 @@ def regret_curve(runs: Sequence[Simulated], best: float) -> Curve | None:
         best: accuracy of the table's best architecture.
 
     Returns:
-        None if a search never named anything, or there is no such stretch.
+        None if a search never named anything, so that there is no mean over all, or there is no such stretch.
     """
     if not runs or any(not run.picks for run in runs):
         return None

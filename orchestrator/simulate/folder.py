@@ -70,14 +70,14 @@ def _scale(axes: Axes, curves: Sequence[Curve]) -> None:
 
 
 _FIELDS = ("seed", "accuracy", "true_accuracy", "regret", "epochs", "seconds", "idle_share")
-_SEARCHES = ("spec", *_FIELDS, "genes")
+_SEARCHES = ("spec", *_FIELDS, "genes", "failure")
 _CURVES = ("spec", "epochs", "mean_regret", "low", "high")
 
 
 def _rows(names: Sequence[str], runs: Sequence[Sequence[Simulated]]) -> Iterable[Sequence[Any]]:
     for name, some in zip(names, runs, strict=True):
         for run in some:
-            yield name, *(getattr(run, field) for field in _FIELDS), " ".join(map(str, run.genes or ()))
+            yield name, *(getattr(run, field) for field in _FIELDS), " ".join(map(str, run.genes or ())), run.failure
 
 
 def _points(names: Sequence[str], curves: Sequence[Curve | None]) -> Iterable[Sequence[Any]]:

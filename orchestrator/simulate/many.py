@@ -13,10 +13,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, get_args
 
-from orchestrator.errors import SimulationFailed
+from orchestrator.errors import OrchestratorError, SimulationFailed
 from orchestrator.simulate.search import Pick, Simulated, Simulator
 from orchestrator.spec import Plan, load
+from store.errors import StoreError
+from strategies.errors import StrategyError
 from strategies.virtual import Order
+from trainers.errors import TrainerError
 
 Runs = list[list[Simulated]]
 """The searches of each spec, by seed."""
@@ -90,12 +93,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--devices", type=int, required=True)
     parser.add_argument("--order", choices=get_args(Order), required=True)
     given = parser.parse_args(arguments)
-    parent = os.getppid()
+    try:
+        return _run(given, os.getppid())
+    except (OrchestratorError, StrategyError, StoreError, TrainerError) as error:
+        sys.stderr.write(str(error))
+        return 1
+
+
+def _run(given: argparse.Namespace, parent: int) -> int:
+    """Prints what the searches of a stripe come to; ends early if whoever wanted to know is gone."""
     for number, path in enumerate(given.specs):
         simulator = Simulator(load(path), devices=given.devices, order=given.order)
         for seed in range(given.stripe, given.seeds, given.stripes):
             if os.getppid() != parent:
-                return 1  # whoever wanted to know is gone
+                return 1
             found = simulator.run(simulator.plan.spec.seed + seed)
             sys.stdout.write(json.dumps([number, *found]) + "\n")
     return 0

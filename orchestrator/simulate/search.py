@@ -42,6 +42,7 @@ class Simulated(NamedTuple):
         idle_share: share of the devices' time without a job.
         picks: what it would have named after so many epochs, each time that this changed.
         genes: of the network that it named.
+        failure: why its first network failed, if it named none.
     """
 
     seed: int
@@ -53,6 +54,7 @@ class Simulated(NamedTuple):
     idle_share: float
     picks: tuple[Pick, ...]
     genes: tuple[int, ...] | None
+    failure: str | None = None
 
 
 class Simulator:
@@ -101,6 +103,7 @@ class Simulator:
             idle_share=timeline.idle_share,
             picks=tuple(picks),
             genes=found.architecture.genes if found else None,
+            failure=None if found else next((one.failure for one in result.history if one.failure), None),
         )
 
     def time(self, seed: int) -> VirtualTime:

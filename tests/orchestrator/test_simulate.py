@@ -139,8 +139,9 @@ def test_a_strategy_that_raises_is_told_with_its_seed(tmp_path: Path, monkeypatc
 
 def test_a_process_that_fails_ends_the_simulation(tmp_path: Path, plan: Plan) -> None:
     (tmp_path / "spec.toml").unlink()
-    with pytest.raises(SimulationFailed, match=r"spec\.toml"):
+    with pytest.raises(SimulationFailed, match=r"spec\.toml") as raised:
         many.simulate([plan], 4, processes=2)
+    assert "Traceback" not in str(raised.value), "the error's own words"
 
 
 def test_an_estimate_is_the_mean_and_students_interval() -> None:
@@ -227,6 +228,19 @@ def test_the_command_compares_specs(tmp_path: Path) -> None:
     assert f"{100 * found[0]['regret']['mean']:.2f} [" in lines[1]
     assert f"the best architecture of the table has {tables.columns()['valid'].max():.2f} %" in told.out
     assert str(tmp_path / "out" / "regret.png") in told.out
+
+
+def test_searches_in_which_every_network_failed_are_told(tmp_path: Path) -> None:
+    spec = write(
+        tmp_path, tables.write(tmp_path), RANDOM.replace("candidates = 4\nepochs = 6", "candidates = 4\nepochs = 7")
+    )
+    told = coldframe("simulate", spec, "--seeds", "2", "--out", tmp_path / "out").out
+    assert "by-chance: 2 of 2 searches named no network, and count in no accuracy or regret; first failure: " in told
+    assert "bad_request: epochs is 7" in told
+    (found,) = coldframe("simulate", spec, "--seeds", "2", "--json").json
+    assert (found["named"], found["regret"]["mean"]) == (0, None)
+    with (tmp_path / "out" / "searches.csv").open(newline="") as file:
+        assert all("epochs is 7" in row["failure"] for row in csv.DictReader(file))
 
 
 def test_the_command_refuses_what_cannot_be_simulated(tmp_path: Path) -> None:
