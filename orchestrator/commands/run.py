@@ -12,6 +12,10 @@ from orchestrator.commands.common import JsonOption, StoreOption, guarded, print
 
 if TYPE_CHECKING:
     from orchestrator.foreground import RunEnd
+    from orchestrator.views import SearchView
+
+FRUITLESS = 1
+"""The exit code of a search that is finished and has nothing to show for it."""
 
 
 @guarded
@@ -36,7 +40,10 @@ def run(
 
 
 def conclude(end: RunEnd, store: Path, folder: Path | None, as_json: bool) -> None:
-    """Prints what a search came to, writes the report if one is wanted, and exits as a signal demands."""
+    """Prints what a search came to, writes the report if one is wanted, and exits as a signal demands.
+
+    A search in which every network failed went its whole way, but nobody should take it for one that found something.
+    """
     from orchestrator import summary
     from orchestrator.conclusion import conclusion
     from orchestrator.views import search_view
@@ -56,3 +63,18 @@ def conclude(end: RunEnd, store: Path, folder: Path | None, as_json: bool) -> No
             typer.echo(f"report: {folder / 'report.html'}")
     if end.signal is not None:
         raise typer.Exit(128 + end.signal)
+    if (why := fruitless(view)) is not None:
+        typer.echo(f"coldframe: search {view.name} found nothing: {why}", err=True)
+        raise typer.Exit(FRUITLESS)
+
+
+def fruitless(view: SearchView) -> str | None:
+    """Returns why a finished search has nothing to show: every network failed. None if one did not, or it goes on."""
+    if not view.finished or not view.candidates:
+        return None
+    if view.study is not None:
+        compared = [setting.accuracies for setting in view.study.settings]
+        if compared and all(accuracy is None for row in compared for accuracy in row):
+            return "every network failed in every reduced setting"
+    failures = [one.failure for one in view.candidates if one.failure is not None and one.score is None]
+    return f"every network failed, the first: {failures[0]}" if len(failures) == len(view.candidates) else None

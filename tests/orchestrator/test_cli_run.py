@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.orchestrator.command import REPOSITORY, coldframe, process
+from tests.trainers import pictures
 
 SPEC = """
 name = "{name}"
@@ -50,6 +51,50 @@ def test_a_second_search_for_the_same_candidates_trains_nothing_and_says_so(tmp_
     assert "Nothing was trained: the store had every answer." in second.out
     assert "epochs: 0 trained, 0 saved by resuming, 6 saved by memo" in second.out
     assert process("run", spec(tmp_path, "second"), "--store", store, "--json").json["best"] == first["best"]
+
+
+BROKEN = """
+name = "broken"
+[strategy]
+name = "random"
+candidates = 2
+epochs = 1
+[space]
+name = "nasbench201"
+[data]
+name = "image_folder"
+path = "{path}"
+image_size = 8
+[proxy]
+channels = 2
+cells = 5
+[resources]
+workers = 1
+device = "cpu"
+"""
+
+
+def test_a_search_in_which_every_network_failed_says_why_and_ends_with_1(tmp_path: Path) -> None:
+    """Guards a broken image, which fails every training: the search is finished, and found nothing."""
+    (pictures.folder(tmp_path / "images") / "class1" / "2.png").write_bytes(b"no picture")
+    path = tmp_path / "broken.toml"
+    path.write_text(BROKEN.format(path=tmp_path / "images"))
+    ended = process("run", path, "--store", tmp_path / "store", "--json")
+    assert ended.code == 1
+    assert (ended.json["status"], ended.json["best"]) == ("finished", None)
+    last = ended.err.splitlines()[-1]
+    assert "search broken found nothing: every network failed, the first: bad_request: " in last
+    for said in ("class1/2.png", "data.skip_broken = true"):
+        assert said in last
+    again = coldframe("run", path, "--store", tmp_path / "store")
+    assert (again.code, again.err.splitlines()[-1]) == (1, last), "asked again, it still has nothing"
+
+
+def test_one_network_that_did_not_fail_is_something_to_show(tmp_path: Path) -> None:
+    path = spec(tmp_path, samples=6)
+    path.write_text(path.read_text() + '[resources]\nretries = 0\n[[faults]]\nkind = "error"\nevery = 3\n')
+    ended = process("run", path, "--store", tmp_path / "store", "--json")
+    assert (ended.code, ended.json["best"] is None) == (0, False), ended.err
 
 
 def test_a_search_whose_lines_cannot_be_written_is_finished_all_the_same(tmp_path: Path) -> None:
