@@ -97,11 +97,16 @@ class _Making:
                 os.fsync(handle)
                 _stamp(self._folder)
         except DataMalformed:
-            remove(self._folder)  # this content can never be decoded
+            self._clear()  # this content can never be decoded
             raise
         finally:
             os.close(handle)
         return _mapped(self._folder, self._log)
+
+    def _clear(self) -> None:
+        """Removes what was made. The lock stays: others wait for it, or are about to open it in this folder."""
+        for name in (_VERIFIED, _CHUNKS, _PIXELS):
+            remove(self._folder / name)
 
     def _begin(self, handle: int) -> Header:
         """Writes down what is to be done, if there is room for it: better to know that before any work is done."""

@@ -173,8 +173,8 @@ def _opened(place: Place) -> Source:
 def _images(place: Place, content: str, opened: Callable[[], Source], store: str | Path | None, told: Told) -> Images:
     """Returns a split: out of a cache that is there or worth making, else decoded into memory."""
     folder = None if store is None else Path(store) / _cache_name(place, content)
-    if folder is not None and folder.is_dir():
-        return _kept(place, folder, opened, told)
+    if folder is not None and (folder.is_dir() or place.image_size is not None):
+        return _kept(place, folder, opened, told)  # opened under the lock: one worker reads the files, the others wait
     source = opened()
     check_source(place, source)
     if folder is not None and source.costly:

@@ -265,13 +265,13 @@ def test_a_disk_without_room_for_all_is_refused_before_anything_is_decoded(
     assert _is_whole(_stored(place, source), source)
 
 
-def test_content_that_can_never_be_decoded_leaves_nothing_behind(place: Path) -> None:
+def test_content_that_can_never_be_decoded_leaves_only_its_lock_behind(place: Path) -> None:
     def refuse(first: int) -> None:
         if first == 8:
             raise DataMalformed("image_folder", None, "image", "cannot be decoded", "a sound image")
 
     with pytest.raises(DataMalformed):
         _stored(place, Counted(before=refuse))
-    assert not place.exists()
+    assert [file.name for file in place.iterdir()] == ["lock"], "others may be waiting for it"
     source = Counted()
     assert _is_whole(_stored(place, source), source)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+from store import caches
 from store.records.candidates import Data, DataSpec
 from tests.trainers.pictures import folder
 from trainers import cache, datasets
@@ -119,6 +120,27 @@ def test_it_is_told_how_far_reading_and_decoding_are(tmp_path: Path) -> None:
     assert heard[12:] == [("decoding images", done, 12) for done in range(1, 13)]
 
 
+def test_the_files_are_read_under_the_lock_so_that_one_worker_does_it_and_the_others_wait(tmp_path: Path) -> None:
+    """They may be hundreds of gigabytes, which their fingerprint is taken of before they are decoded."""
+    root = folder(tmp_path / "set")
+    data = _data(root, image_size=10)
+    place = Place("image_folder", str(root), image_size=10)
+    kept = tmp_path / "cache" / datasets._cache_name(place, data.fingerprint)
+    waited: list[str] = []
+
+    def refuse() -> None:
+        raise BlockingIOError
+
+    def told(what: str, done: int, total: int) -> None:
+        with pytest.raises(BlockingIOError), caches.held(kept, refuse):
+            pass
+        waited.append(what)
+
+    datasets._loaded.clear()
+    datasets.load(data, str(root), tmp_path / "cache", told)
+    assert set(waited) == {"reading image files", "decoding images"}
+
+
 def test_images_of_several_sizes_need_a_size_and_the_refusal_says_so(tmp_path: Path) -> None:
     root = folder(tmp_path / "set", sizes=((12, 12), (12, 12), (13, 12)))
     with pytest.raises(DataMalformed, match=r"class0/2\.png: size: 13 x 12; expected 12 x 12 .*data\.image_size"):
@@ -153,7 +175,7 @@ def test_a_broken_image_is_named(breaking: Callable[[Path], None], settings: dic
     for store in (None, tmp_path / "cache"):
         with pytest.raises(DataMalformed, match=words):
             _loaded(root, store, **settings)
-    assert not list((tmp_path / "cache").glob("*"))
+    assert [file.name for file in (tmp_path / "cache").glob("*/*")] == (["lock"] if settings else [])
 
 
 @pytest.mark.parametrize("settings", [{}, {"image_size": 12}])
