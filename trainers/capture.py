@@ -56,10 +56,12 @@ class CudaGraphs:
         """
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(_WARM_UPS):
-                work()
-        torch.cuda.current_stream().wait_stream(stream)
+        try:
+            with torch.cuda.stream(stream):
+                for _ in range(_WARM_UPS):
+                    work()
+        finally:  # also where it failed: what it changed is put back on this stream
+            torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         # Other threads go on (pixels are pinned ahead of time): what they ask of CUDA must not end the capture.
         with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
