@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import ValidationError
-
 from orchestrator.errors import Problem
 from store.records.candidates import Recipe
 from store.records.spec import SearchSpec
 from strategies.options import StrategyOptions
+from strategies.run import Setting, SettingStrategy, Strategy, Wanted
 from trainers import schedule
 from trainers.errors import ImpossibleSetting
 from trainers.networks.shape import check_proxy
@@ -19,47 +18,44 @@ _TRAINS = "cell"
 """The trainer that builds networks and carries out recipes; the others answer without."""
 
 
-def impossible(spec: SearchSpec, options: StrategyOptions) -> Iterator[Problem]:
-    """Yields what no network can be, or no training do, as far as it can be known without the data.
+def impossible(spec: SearchSpec, options: StrategyOptions, strategy: Strategy | None) -> Iterator[Problem]:
+    """Yields what no network can be, or no training do, as far as it can be known without the data; once for each key.
 
     Args:
         spec: with the defaults filled in.
         options: of its strategy.
+        strategy: made of them; none if that failed, and then only networks are looked at.
     """
-    yield from _networks(spec)
-    for where, recipe in _recipes(spec, options):
-        try:
-            schedule.check(recipe)
-        except ImpossibleSetting as error:
-            yield _problem(where, error)
+    told = set[str]()
+    for wanted in strategy.settings() if isinstance(strategy, SettingStrategy) else _of_the_spec(spec, options):
+        for error in _errors(wanted.setting, spec.space.name, recipes=strategy is not None):
+            if (key := wanted.place(error.key)) not in told:
+                told.add(key)
+                yield Problem(key, error.value, f"expected {error.expected}")
 
 
-def _networks(spec: SearchSpec) -> Iterator[Problem]:
-    settings = [("", spec.trainer, spec.proxy)]
-    if spec.reference is not None:
-        settings.append(("reference.", spec.reference.trainer or spec.trainer, spec.reference.proxy))
-    for where, trainer, proxy in settings:
-        try:
-            if trainer.name == _TRAINS:
-                check_proxy(spec.space.name, proxy, auxiliary=bool(trainer.options.get("auxiliary")))
-        except ImpossibleSetting as error:
-            yield _problem(where, error)
+def _of_the_spec(spec: SearchSpec, options: StrategyOptions) -> Iterator[Wanted]:
+    """Yields the settings of `[proxy]` and of `[reference]`, with what the strategy fills in."""
+    length = getattr(options, "schedule_epochs", None) or getattr(options, "epochs", None)
+    recipe = _filled(spec.recipe, length, options.schedules and getattr(options, "schedule", None))
+    yield Wanted(Setting(spec.trainer, spec.proxy, recipe), str)
+    if (reference := spec.reference) is not None:
+        recipe = _filled(reference.recipe, reference.epochs)
+        yield Wanted(Setting(reference.trainer or spec.trainer, reference.proxy, recipe), "reference.{}".format)
 
 
-def _recipes(spec: SearchSpec, options: StrategyOptions) -> Iterator[tuple[str, Recipe]]:
-    """Yields the recipes that are carried out, with what the strategy fills in, and where their keys stand."""
-    reference = spec.reference
-    if reference is not None and (reference.trainer or spec.trainer).name == _TRAINS:
-        yield "reference.", _filled(reference.recipe, reference.epochs)
-    if spec.trainer.name != _TRAINS:
+def _errors(setting: Setting, space: str, *, recipes: bool) -> Iterator[ImpossibleSetting]:
+    if setting.trainer.name != _TRAINS:
         return
-    yield "", _filled(spec.recipe, _length(options), options.schedules and getattr(options, "schedule", None))
-    for index, extra in enumerate(getattr(options, "extra", ())):
-        try:
-            changed = Recipe.model_validate(spec.recipe.model_dump() | extra.recipe)
-        except ValidationError:
-            continue  # the strategy has said so already
-        yield f"strategy.extra.{index}.", _filled(changed, extra.epochs)
+    try:
+        check_proxy(space, setting.proxy, auxiliary=bool(setting.trainer.options.get("auxiliary")))
+    except ImpossibleSetting as error:
+        yield error
+    try:
+        if recipes:
+            schedule.check(setting.recipe)
+    except ImpossibleSetting as error:
+        yield error
 
 
 def _filled(recipe: Recipe, epochs: int | None, kind: Any = None) -> Recipe:
@@ -67,16 +63,3 @@ def _filled(recipe: Recipe, epochs: int | None, kind: Any = None) -> Recipe:
     if recipe.schedule_epochs is not None:
         return recipe
     return recipe.model_copy(update={"schedule_epochs": epochs, "schedule": kind or recipe.schedule})
-
-
-def _length(options: StrategyOptions) -> int | None:
-    """The length of the schedule that a strategy sets, the shortest where it sets several."""
-    epochs: Any = getattr(options, "schedule_epochs", None) or getattr(options, "epochs", None)
-    if isinstance(epochs, tuple):
-        shared_only = "own" not in getattr(options, "schedule", ("own",))
-        return (max if shared_only else min)(epochs, default=None)
-    return epochs if isinstance(epochs, int) else None
-
-
-def _problem(where: str, error: ImpossibleSetting) -> Problem:
-    return Problem(where + error.key, error.value, f"expected {error.expected}")

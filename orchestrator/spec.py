@@ -92,8 +92,8 @@ def plan(raw: dict[str, Any], file: str, told: Told | None = None) -> Plan:
     if filled.reference is not None and reference is not None:
         compared = filled.reference.model_copy(update={"trainer": reference})
         filled = filled.model_copy(update={"reference": compared})
-    _caught(problems, "strategy", lambda: strategies.registry.create(filled))
-    problems += impossible(filled, options)
+    made = _caught(problems, "strategy", lambda: strategies.registry.create(filled))
+    problems += impossible(filled, options, made)
     if problems:
         raise SpecError(file, problems)
     path = str(expand(spec.data.name, spec.data.path)) if spec.data.path is not None else None

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -100,6 +100,27 @@ class Strategy(Protocol):
 
     async def search(self, run: Run) -> Result:
         """Runs the search to its end, from `run.restored` if that is set."""
+        ...
+
+
+class Wanted(NamedTuple):
+    """A setting that a strategy will train or measure candidates in, and where the spec has it.
+
+    Attributes:
+        setting: the setting.
+        place: the spec's key for one of the setting's, e.g. `strategy.cells` for `proxy.cells`.
+    """
+
+    setting: Setting
+    place: Callable[[str], str]
+
+
+@runtime_checkable
+class SettingStrategy(Strategy, Protocol):
+    """A strategy that has settings of its own instead of the spec's `[trainer]`, `[proxy]` and `[recipe]`."""
+
+    def settings(self) -> Iterable[Wanted]:
+        """Returns all of them, so that one that is impossible is refused before anything runs."""
         ...
 
 

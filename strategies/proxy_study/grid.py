@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -15,9 +16,6 @@ from strategies.errors import InvalidOptions, OptionProblem
 from strategies.proxy_study.options import COMPARISON, ExtraSetting, ProxyStudyOptions
 from strategies.proxy_study.settings import SHARED, Grid, Planned, Training, named
 from strategies.run import Setting
-
-AUXILIARY_RESOLUTION = 32
-"""The auxiliary head pools 8 x 8 pixels, so it needs r = 32 (facts A2)."""
 
 
 def grid(options: ProxyStudyOptions, spec: SearchSpec) -> Grid:
@@ -33,7 +31,7 @@ def grid(options: ProxyStudyOptions, spec: SearchSpec) -> Grid:
     settings = _without_overlap([*_product(options, spec), *_extras(options, spec, problems)], problems)
     for planned in (reference, *settings):
         reads_table = planned is reference and spec.reference.trainer is not None
-        problems += _impossible(planned, spec, reads_table=reads_table, gridded=bool(options.resolutions))
+        problems += _impossible(planned, reads_table=reads_table)
     if problems:
         raise InvalidOptions(list(dict.fromkeys(problems)))
     return _served(reference, settings, spec)
@@ -48,7 +46,8 @@ def _missing(options: ProxyStudyOptions) -> Iterator[OptionProblem]:
 def _reference(reference: Reference) -> Planned:
     name = named(reference.proxy, reference.epochs)
     recipe = _scheduled(reference.recipe, reference.epochs)
-    return Planned(name, reference.proxy, recipe, reference.epochs, key="reference")
+    keys = {"trainer.auxiliary": "reference.trainer.auxiliary"} if reference.trainer is not None else {}
+    return Planned(name, reference.proxy, recipe, reference.epochs, key="reference", keys=keys)
 
 
 def _product(options: ProxyStudyOptions, spec: SearchSpec) -> Iterator[Planned]:
@@ -60,14 +59,17 @@ def _product(options: ProxyStudyOptions, spec: SearchSpec) -> Iterator[Planned]:
         options.sample_ratios or (proxy.sample_ratio,),
         options.cells or (proxy.cells,),
     )
+    given = {"channels": "channels", "resolution": "resolutions", "sample_ratio": "sample_ratios", "cells": "cells"}
+    keys = {f"proxy.{one}": f"strategy.{many}" for one, many in given.items() if getattr(options, many)}
     for (c, r, s, cells), epochs, schedule in product(product(*factors), options.epochs, options.schedule):
-        changed = {"channels": c, "resolution": r, "sample_ratio": s, "cells": cells}
+        changed: dict[str, Any] = {"channels": c, "resolution": r, "sample_ratio": s, "cells": cells}
         recipe = _scheduled(spec.recipe, max(options.epochs) if schedule == "shared" else epochs)
         planned = _planned(proxy.model_copy(update=changed), recipe, epochs, several_cells=len(options.cells) > 1)
         families = {"own"} if planned.schedule_epochs <= epochs else set[str]()
         if schedule == "shared" or spec.recipe.schedule_epochs is not None:
             families.add("shared")
-        yield replace(planned, label=SHARED if both and schedule == "shared" else None, families=frozenset(families))
+        label = SHARED if both and schedule == "shared" else None
+        yield replace(planned, label=label, families=frozenset(families), keys=keys)
 
 
 def _planned(proxy: Proxy, recipe: Recipe, epochs: int, *, several_cells: bool) -> Planned:
@@ -136,19 +138,12 @@ def _identity(planned: Planned) -> str:
     return f"{proxy.model_dump_json()} {recipe.model_dump_json()} {epochs}"
 
 
-def _impossible(planned: Planned, spec: SearchSpec, *, reads_table: bool, gridded: bool) -> Iterator[OptionProblem]:
-    """Yields why no network can be trained so; what hangs on the images is for the trainer to say."""
-    proxy, pixels = planned.proxy, planned.proxy.resolution
-    key = f"{planned.key}.proxy.resolution" if planned.key else "proxy.resolution"
-    if not planned.key and gridded:
-        key = "strategy.resolutions"
-    if pixels is None or reads_table:
-        return
-    if pixels % 4:
-        yield OptionProblem(key, pixels, "expected a multiple of 4: two reductions halve the image")
-    if spec.trainer.name == "cell" and spec.trainer.options.get("auxiliary") and pixels < AUXILIARY_RESOLUTION:
-        why = f"expected {AUXILIARY_RESOLUTION} pixels or more for trainer.auxiliary, whose head does not fit"
-        yield OptionProblem(key, proxy.resolution, why)
+def _impossible(planned: Planned, *, reads_table: bool) -> Iterator[OptionProblem]:
+    """Yields why no study can have a setting; what its networks cannot be is checked by whoever knows the trainer."""
+    pixels = planned.proxy.resolution
+    if pixels is not None and pixels % 4 and not reads_table:
+        expected = "expected a multiple of 4: two reductions halve the image"
+        yield OptionProblem(planned.place("proxy.resolution"), pixels, expected)
 
 
 def _served(reference: Planned, settings: tuple[Planned, ...], spec: SearchSpec) -> Grid:

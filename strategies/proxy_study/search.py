@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from store.records.candidates import Architecture
+from store.records.candidates import Architecture, Recipe
 from store.records.results import Result
 from store.records.spec import SearchSpec
 from strategies.errors import InvalidArchitecture, InvalidOptions, OptionProblem
@@ -12,7 +12,7 @@ from strategies.proxy_study.course import Course
 from strategies.proxy_study.grid import grid
 from strategies.proxy_study.options import ProxyStudyOptions
 from strategies.proxy_study.settings import Grid
-from strategies.run import Run
+from strategies.run import Run, Setting, Wanted
 from strategies.spaces import registry as spaces
 from strategies.spaces.base import Space
 
@@ -25,6 +25,15 @@ class ProxyStudy:
 
     def __init__(self, options: ProxyStudyOptions, grid: Grid) -> None:
         self.options, self.grid = options, grid
+
+    def settings(self) -> Iterator[Wanted]:
+        """Yields the original setting and all others; one that a table answers also as it is measured for its costs."""
+        grid = self.grid
+        for planned, served in zip((grid.reference, *grid.settings), grid.served, strict=True):
+            yield Wanted(grid.trainings[served].setting, planned.place)
+        original, own = (grid.trainings[served].setting.trainer for served in grid.served[:2])
+        if original != own:
+            yield Wanted(Setting(own, grid.reference.proxy, Recipe()), grid.reference.place)
 
     @classmethod
     def of(cls, options: ProxyStudyOptions, spec: SearchSpec) -> ProxyStudy:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from store.records import reduction
@@ -32,6 +33,8 @@ class Planned:
         label: what sets it apart beside (c, r, s, e).
         families: settings that have one in common may be compared along a factor; it says what they have in common.
         key: the table of the spec that it comes from, for errors; empty for the grid.
+        keys: where the spec has a key of the setting, if neither in that table nor in `[proxy]`, `[recipe]` and
+            `[trainer]`: `strategy.cells` for `proxy.cells`.
     """
 
     name: str
@@ -41,11 +44,17 @@ class Planned:
     label: str | None = None
     families: frozenset[str] = frozenset()
     key: str = ""
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def schedule_epochs(self) -> int:
         """Length of its learning rate's schedule."""
         return self.recipe.schedule_epochs or self.epochs
+
+    def place(self, key: str) -> str:
+        """Returns the spec's key for one of the setting's, e.g. `strategy.cells` for `proxy.cells`."""
+        own = self.key and not key.startswith("trainer.")
+        return self.keys.get(key, f"{self.key}.{key}" if own else key)
 
     @property
     def what(self) -> tuple[Proxy, Recipe, int]:

@@ -173,6 +173,46 @@ def test_recipes_whose_parts_do_not_fit_are_refused_with_the_spec(
     assert said in found[key]
 
 
+BENCH_STUDY = BENCH.replace('"random"\ncandidates = 3\nepochs = 2', '"proxy-study"\nnetworks = 3\nepochs = [2]{}')
+BENCH_STUDY += "[reference]\nepochs = 4\n[reference.proxy]\ncells = 5\n[proxy]\nresolution = 8\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "more", "keys", "said"),
+    [
+        ("\ncells = [5, 6]", "", ["strategy.cells"], "is 6: expected 3N + 2"),
+        ("", "cells = 7", ["proxy.cells"], "is 7: expected 3N + 2"),
+        ("\nextra = [{label = 'deep', epochs = 3, proxy = {cells = 9}}]", "", ["strategy.extra.0.proxy.cells"], "is 9"),
+        ("\nresolutions = [8, 10]", "", ["strategy.resolutions"], "is 10: expected a multiple of 4"),
+        ("", "[reference.recipe]\nnesterov = true\nmomentum = 0", ["reference.recipe.nesterov"], "momentum above 0"),
+    ],
+)
+def test_every_setting_of_a_study_must_be_one_that_networks_can_have(
+    tmp_path: Path, options: str, more: str, keys: list[str], said: str
+) -> None:
+    found = problems(tmp_path, BENCH_STUDY.format(options) + more)
+    assert list(found) == keys
+    assert said in found[keys[0]]
+
+
+def test_no_setting_of_a_study_has_an_auxiliary_head_that_does_not_fit(tmp_path: Path) -> None:
+    text = STUDY.replace("[data]", "auxiliary = true\n[data]") + "[reference]\nepochs = 9\n"
+    found = problems(tmp_path, text.replace("epochs = [2, 6]", "epochs = [2]\nresolutions = [32, 16, 64]"))
+    assert list(found) == ["strategy.resolutions"]
+    assert "is 16: expected 29 to 40 pixels" in found["strategy.resolutions"]
+
+
+def test_what_no_setting_of_a_study_takes_from_the_proxy_need_not_be_possible(tmp_path: Path) -> None:
+    assert load(write(tmp_path, BENCH_STUDY.format("\ncells = [5, 8]") + "cells = 6")).spec.proxy.cells == 6
+
+
+def test_a_reference_from_a_table_must_be_measurable(tmp_path: Path) -> None:
+    """Its multiply-adds are counted by the trainer of the others; without them no acceleration is known."""
+    text = BENCH_STUDY.format("") + '[reference.trainer]\nname = "scripted"\n'
+    assert load(write(tmp_path, text)).spec.reference is not None
+    assert list(problems(tmp_path, text.replace("cells = 5", "cells = 6"))) == ["reference.proxy.cells"]
+
+
 def test_what_the_strategy_fills_in_is_not_missing_from_a_recipe(tmp_path: Path) -> None:
     """Path dropout grows over the schedule's epochs, which the spec need not give; other trainers use no recipe."""
     assert load(write(tmp_path, CELL + "[recipe]\npath_dropout = 0.2\nwarmup_epochs = 1")).spec.recipe.warmup_epochs

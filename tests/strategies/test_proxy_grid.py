@@ -202,11 +202,17 @@ def test_a_study_needs_an_original_setting() -> None:
         registry.create(study_spec().model_copy(update={"reference": None}))
 
 
-def test_the_auxiliary_head_needs_32_pixels_in_every_setting_that_is_trained() -> None:
-    spec = study_spec(resolutions=[32, 16], reference={"proxy": {"channels": 36, "resolution": 32}})
-    trainer = spec.trainer.model_copy(update={"options": {"auxiliary": True}})
-    with pytest.raises(InvalidOptions, match=r"^strategy\.resolutions is 16: expected 32 pixels or more"):
-        registry.create(spec.model_copy(update={"trainer": trainer}))
+def test_a_setting_knows_where_the_spec_has_its_keys() -> None:
+    one = grid(channels=[8], epochs=[3], cells=[8], **extra(epochs=4))
+    keys = ("proxy.cells", "proxy.resolution", "recipe.momentum", "trainer.auxiliary")
+    assert [[planned.place(key) for key in keys] for planned in (one.reference, *one.settings)] == [
+        ["reference.proxy.cells", "reference.proxy.resolution", "reference.recipe.momentum", "trainer.auxiliary"],
+        ["strategy.cells", "proxy.resolution", "recipe.momentum", "trainer.auxiliary"],
+        ["strategy.extra.0.proxy.cells", "strategy.extra.0.proxy.resolution", "strategy.extra.0.recipe.momentum",
+         "trainer.auxiliary"],
+    ]  # fmt: skip
+    table = {"trainer": {"name": "cell", "auxiliary": True}, "proxy": {"resolution": 32}}
+    assert grid(reference=table).reference.place("trainer.auxiliary") == "reference.trainer.auxiliary"
 
 
 def test_what_a_table_answers_need_not_be_trainable() -> None:
