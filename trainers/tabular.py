@@ -1,7 +1,8 @@
 """The `tabular` trainer: answers from a benchmark table, at once. Free of torch.
 
 There are no weights. A training's checkpoint is a real manifest without blocks: it says which epoch of which candidate
-it is, so that epochs are counted, resumed and evaluated as for any other trainer; two kilobytes, written once.
+it is, so that epochs are counted, resumed and evaluated as for any other trainer; 1.4 kilobytes for 12 epochs, written
+once.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ def _accuracy(steps: Sequence[Step], figures: str, nothing: str) -> str:
         [str(rung.epochs), f"{rung.candidates:,}", wording.accuracy(rung.mean), wording.accuracy(rung.best)]
         for rung in found
     ]
-    names = ["epochs", "candidates that were trained so far", "mean accuracy", "best accuracy"]
+    names = ["epochs", "candidates that were trained that far", "mean accuracy", "best accuracy"]
     table = markup.table(names, rows, numbers=range(4)) if rows else ""
     return markup.section("Accuracy", figures or markup.quiet(_sentence(nothing)), table)
 

@@ -120,7 +120,7 @@ def test_tables_say_the_same_as_the_views(report: Path) -> None:
 def test_the_page_has_the_rungs_and_when_the_best_was_found(report: Path) -> None:
     text = read(report / "report.html").text
     assert f"{100 * accuracy(3, 4):.2f} % after 8 of 8 epochs" in text
-    assert "candidates that were trained so far" in text
+    assert "candidates that were trained that far" in text
     steps = list(csv.DictReader(io.StringIO((report / "progress.csv").read_text())))
     assert [row["epochs_spent"] for row in steps] == ["2", "4", "6", "8"]
 

@@ -227,7 +227,10 @@ def test_a_study_of_which_nothing_is_known_has_its_sections_and_says_that_all_fa
     assert all(isinstance(one, LeftOut) for one in found)
     text = "".join(sections(bare, found, []))
     assert "No setting is recommended: every network failed in every setting." in text
-    assert "Fig. 8: rho against acceleration: no setting has both" in text
+    assert "Fig. 5: channels and resolution: no setting of a grid has a rho." in text
+    assert "Fig. 7: overfitting: there are not two settings with a rho." in text
+    assert "Fig. 8: rho against acceleration: no setting has a rho." in text
+    assert "Fig. A3: tolerant rho against acceleration: no setting has a tolerant rho." in text
     nothing = bare.model_copy(update={"reference": (None,) * 5})
     assert proxies.recommendation(nothing).endswith("failed in every setting, and in the original one")
     reduced = bare.model_copy(
@@ -235,6 +238,16 @@ def test_a_study_of_which_nothing_is_known_has_its_sections_and_says_that_all_fa
     )
     assert proxies.recommendation(reduced).endswith("every network failed in the original setting (c0r0s0e600)")
     assert [proxies.row(empty)[at] for at in (6, 9)] == ["-", "-"], "neither a rho nor networks that were retained"
+
+
+def test_a_figure_is_left_out_for_the_reason_that_holds(sparse: Study) -> None:
+    settings = [one.model_copy(update={"acceleration": None, "gaps": (None,) * 24}) for one in sparse.settings]
+    unknown = sparse.model_copy(update={"settings": tuple(settings)})
+    why = {one.title: one.why for one in figures(unknown, {}) if isinstance(one, LeftOut)}
+    assert "do not say how far" in why["Fig. 7: overfitting"]
+    assert (
+        "the cost of the original setting or of the reduced ones is unknown" in why["Fig. 8: rho against acceleration"]
+    )
 
 
 def test_captions_tell_of_marks_only_that_are_drawn(sparse: Study) -> None:

@@ -99,7 +99,9 @@ def _planes(
     title = f"Fig. {number}: {'; '.join(names)}"
     found = [plane(study, group, x, y, recommended=number == 5) for x, y in pairs]
     missing = [
-        f"{name}: {_unvaried(group, *pair)}" for name, pair, one in zip(names, pairs, found, strict=True) if one is None
+        f"{f'{name}: ' if len(pairs) > 1 else ''}{_unvaried(group, *pair)}"
+        for name, pair, one in zip(names, pairs, found, strict=True)
+        if one is None
     ]
     shown = [one for one in found if one is not None]
     if not shown:
@@ -139,7 +141,9 @@ def _gaps(study: Study) -> Shown | LeftOut:
     title = "Fig. 7: overfitting"
     found = numbers.gaps(study)
     if len(found) < 2:
-        return LeftOut(title, "the trainings do not say how far training and validation accuracy lie apart")
+        known = sum(setting.rho is not None for setting in study.settings)
+        unsaid = "the trainings do not say how far training and validation accuracy lie apart"
+        return LeftOut(title, unsaid if known > 1 else "there are not two settings with a rho")
     rows = [[gap.setting.name, gap.setting.proxy.channels, gap.points, gap.rho] for gap in found]
     headings = ("setting", "channels", "gap_percentage_points", "rho")
     return Shown("figure-7", title, captions.gaps(found), lambda: scatters.gaps(found), headings, rows)
@@ -150,7 +154,9 @@ def _consistency(study: Study, *, tolerant: bool) -> Shown | LeftOut:
     title = f"Fig. {number}: {name} against acceleration"
     found = numbers.points(study, tolerant=tolerant)
     if not found:
-        return LeftOut(title, "no setting has both: the cost of the original setting or of the reduced ones is unknown")
+        known = [setting.tolerant if tolerant else setting.rho for setting in study.settings]
+        unknown = "the cost of the original setting or of the reduced ones is unknown"
+        return LeftOut(title, f"no setting has a {name}" if not any(one is not None for one in known) else unknown)
     best = {setting: edge for edge, setting in study.groups}
     rows = [
         [
