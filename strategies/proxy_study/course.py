@@ -69,7 +69,7 @@ class Course:
     def ask_again(self) -> None:
         """Asks again for what was under way in the restored state."""
         if self.run.restored is not None:
-            for genes in self.run.restored.get("under_way", ()):
+            for genes in self.run.restored["under_way"]:
                 self._ask(Architecture(space=self.run.space.spec.name, genes=tuple(genes)))
 
     def ask(self) -> bool:

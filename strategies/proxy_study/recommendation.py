@@ -43,19 +43,23 @@ def recommend(judged: Sequence[Judged], options: ProxyStudyOptions) -> Chosen:
     EcoNAS takes the setting that "exhibits relatively higher consistency and acceleration ratios" (4.1), without a
     rule. The rule here, with `prefer = "acceleration"`: the fastest of all settings whose rho is less than the highest
     by no more than one standard error of the difference, by the bootstrap over the networks. With `prefer = "rho"`, and
-    where no interval lies above 0: the highest rho.
+    where no interval lies above 0: the highest rho, if it is above 0 itself.
     """
-    allowed = [one for one in judged if one.setting.rho is not None and _allowed(one, options)]
+    known = [one for one in judged if one.setting.rho is not None]
+    allowed = [one for one in known if _allowed(one, options)]
     if not allowed:
         return Chosen(None, (_nothing(options),))
+    considered = [f"Considered are {len(allowed)} of {len(known)} settings: those with {_limits(options)}."]
+    considered = considered if len(allowed) < len(known) else []
     sure = [one for one in allowed if one.setting.interval is not None and one.setting.interval[0] > 0]
     best = max(sure or allowed, key=lambda one: (one.rho, one.acceleration))
     if not sure:
         guess = "No setting can be told from chance: every interval reaches down to 0; the highest rho is that of"
-        return Chosen(best.setting.name, (f"{guess} {words.told(best.setting)}.",))
+        name = best.setting.name if best.rho > 0 else None
+        return Chosen(name, (f"{guess} {words.told(best.setting)}.", *considered))
     near = [one for one in sure if best.rho - one.rho <= difference_error(best, one)]
     chosen = best if options.prefer == "rho" else max(near, key=lambda one: (one.acceleration, one.rho))
-    reasons = [f"Use {words.told(chosen.setting)}."]
+    reasons = [f"Use {words.told(chosen.setting)}.", *considered]
     if chosen is not best:
         reasons.append(f"The highest rho is that of {words.told(best.setting)}.")
     elif len(sure) > 1:
@@ -78,12 +82,14 @@ def _allowed(one: Judged, options: ProxyStudyOptions) -> bool:
 
 
 def _nothing(options: ProxyStudyOptions) -> str:
-    wanted = [
-        f"{name} = {value:g}"
-        for name, value in (("min_rho", options.min_rho), ("min_acceleration", options.min_acceleration))
-        if value is not None
-    ]
-    return f"No setting is recommended: none has a rho{' and ' if wanted else ''}{' and '.join(wanted)}."
+    wanted = _limits(options)
+    return f"No setting is recommended: none has a rho{' and ' if wanted else ''}{wanted}."
+
+
+def _limits(options: ProxyStudyOptions) -> str:
+    """What the options ask of a setting, e.g. `min_rho = 0.5`; empty if nothing."""
+    limits = ("min_rho", options.min_rho), ("min_acceleration", options.min_acceleration)
+    return " and ".join(f"{name} = {value:g}" for name, value in limits if value is not None)
 
 
 def _others(sure: Sequence[Judged]) -> str:
@@ -92,8 +98,10 @@ def _others(sure: Sequence[Judged]) -> str:
 
 def _rule(chosen: Judged, best: Judged, near: Sequence[Judged]) -> str:
     """Says how the fastest came to be chosen."""
+    if chosen.setting.acceleration is None:
+        return "It is not known which setting is faster, so it is the highest rho."
     if len(near) == 1:
-        return "No other setting comes within one standard error of the difference."
+        return "No other setting whose interval lies above 0 comes within one standard error of the difference."
     text = (
         f"It is the fastest of {len(near)} settings whose interval lies above 0 and whose rho is within one standard "
         "error of the difference of the highest"

@@ -296,9 +296,17 @@ def test_what_may_be_chance_is_not_recommended_for_its_speed() -> None:
     assert fast.interval is not None
     assert slow.interval[0] > 0 > fast.interval[0]
     assert found.recommended == slow.name
+    nobody = "No other setting whose interval lies above 0 comes within one standard error of the difference."
+    assert found.why[1] == nobody, "the fast one does come within"
     alone = assembled([[row[0], row[2]] for row in rows], channels=[8], epochs=[2])
     assert alone.recommended == fast.name
     assert alone.why[0].startswith("No setting can be told from chance")
+    reverse = [[row[0], row[2]._replace(accuracy=1 - (row[2].accuracy or 0.0))] for row in rows]
+    opposite = assembled(reverse, channels=[8], epochs=[2])
+    assert opposite.settings[0].rho is not None
+    assert opposite.settings[0].rho < 0
+    assert opposite.recommended is None
+    assert opposite.why[0].startswith("No setting can be told from chance")
 
 
 SHUFFLED = (4, 9, 0, 6, 1, 8, 3, 11, 2, 5, 10, 7)
@@ -311,10 +319,20 @@ def test_the_highest_rho_is_recommended_where_that_is_preferred() -> None:
 
 def test_only_what_is_fast_and_good_enough_is_recommended() -> None:
     rhos = {"a": 0.72, "b": 0.70, "c": 0.30}
-    assert ladder(rhos, FASTER, min_acceleration=100.0).recommended == "c4r4s0e2"
+    fast = ladder(rhos, FASTER, min_acceleration=100.0)
+    assert fast.recommended == "c4r4s0e2"
+    assert fast.why[1] == "Considered are 1 of 3 settings: those with min_acceleration = 100."
     nothing = ladder(rhos, FASTER, min_acceleration=100.0, min_rho=0.9)
     assert nothing.recommended is None
     assert nothing.why[0] == "No setting is recommended: none has a rho and min_rho = 0.9 and min_acceleration = 100."
+
+
+def test_nothing_is_called_the_fastest_where_no_cost_is_known() -> None:
+    rows = [[Reading(place / 20, 0.1), *[Reading((place ^ bits) / 20, 0.1) for bits in (1, 3)]] for place in range(20)]
+    found = assembled(rows, channels=[16, 8], epochs=[2])
+    assert found.recommended == found.settings[0].name
+    assert any(text == "It is not known which setting is faster, so it is the highest rho." for text in found.why)
+    assert not any("fastest" in text for text in found.why)
 
 
 def test_the_best_of_each_power_of_two_of_acceleration_is_named() -> None:
