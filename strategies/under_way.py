@@ -10,6 +10,16 @@ from strategies.run import Handle, Run
 Stage = TypeVar("Stage")
 
 
+def due(occasion: int) -> bool:
+    """Whether a growing state is saved at this occasion, counted from 1: the first 64, then one in 2, 4, 8, ...
+
+    A journal keeps every state that it was given. If each holds all networks so far, what they take grows with the
+    square of the search's length. Here there are 32 for each doubling, so it grows in proportion, and a restart repeats
+    no more than about 3 % of the requests, from the journal.
+    """
+    return occasion % (1 << max(0, occasion.bit_length() - 6)) == 0
+
+
 class UnderWay(Generic[Stage]):
     """What was asked for and has not been taken back yet, in the order in which it was asked for.
 

@@ -18,7 +18,7 @@ from strategies.econas.evolution import Evolution, remove_dead
 from strategies.econas.options import IN_FLIGHT, EcoNASOptions
 from strategies.econas.population import P_2E, P_3E, P_E
 from strategies.run import Run
-from strategies.under_way import UnderWay
+from strategies.under_way import UnderWay, due
 
 
 class Ticket(NamedTuple):
@@ -94,7 +94,8 @@ class Rolling(Evolution):
                 return
             else:
                 self.close_cycle()
-                await self.under_way.save(self.state)
+                if due(self.cycle):
+                    await self.under_way.save(self.state)
                 self._next_cycle()
 
     def settle(self, begun: Begun, outcome: AnyOutcome) -> None:

@@ -13,7 +13,7 @@ from strategies.individuals import longest_trained
 from strategies.run import Run
 from strategies.spaces.base import MutableSpace
 from strategies.spaces.cell import HIDDEN_STATE, OPERATION
-from strategies.under_way import UnderWay
+from strategies.under_way import UnderWay, due
 
 IDENTITY = "identity"
 RUNGS = ("E", "2E", "3E")
@@ -87,7 +87,8 @@ class Evolution:
         while self.under_way.free and not self.used_up:
             if not self._children and not self._promotions:
                 self._add_to_curves()
-                await self.under_way.save(self._state)
+                if due(self._cycle):
+                    await self.under_way.save(self._state)
                 self._next_cycle()
             elif not self._promote() and not self._bear() and len(self.under_way):
                 return

@@ -16,10 +16,10 @@ from strategies.halving.ladder import Ladder
 from strategies.halving.options import HalvingOptions
 from strategies.individuals import dump, learnt, load, longest_trained
 from strategies.run import Handle, Run
-from strategies.under_way import UnderWay
+from strategies.under_way import UnderWay, due
 
 SAVE_EVERY = 16
-"""Trainings that end between two saved states: at most so many are asked for again after a restart."""
+"""Trainings that end between two saved states, or a multiple of it in a long search (`due`)."""
 
 
 class Begun(NamedTuple):
@@ -80,7 +80,8 @@ class Halving:
             if not len(self._under_way):
                 return
             self._settle(*await self._under_way.first())
-            if not full and len(self._ladder) % SAVE_EVERY == 0:
+            occasion, between = divmod(len(self._ladder), SAVE_EVERY)
+            if not full and not between and due(occasion):
                 await self._under_way.save(self._state)
 
     async def in_batches(self) -> None:
