@@ -99,7 +99,8 @@ class Plan(NamedTuple):
 
 def make_deterministic(device: torch.device) -> None:
     """Asks torch for reproducible operations: all of them on the CPU; those that there are on a GPU."""
-    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    # What `use_deterministic_algorithms` does, without its import of torch's compiler: 2 s of a worker's first job.
+    torch.set_deterministic_debug_mode("warn" if device.type == "cuda" else "error")
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing here reads such memory
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

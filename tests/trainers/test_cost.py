@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -106,3 +109,20 @@ def test_what_cannot_reach_the_output_is_counted():
 def test_an_auxiliary_head_that_does_not_fit_is_refused(resolution):
     with pytest.raises(ImpossibleSetting, match=f"resolution is {resolution}: expected 29 to 40"):
         cost(PUBLISHED["DARTS_V2"], Shape(8, 8, 10, resolution, auxiliary=True))
+
+
+def test_neither_counting_nor_reproducible_operations_import_torchs_compiler():
+    """Each worker does both in its first job, and the import takes 2 s."""
+    script = (
+        "import sys, torch; from strategies.spaces.nasbench201 import BenchGenotype; "
+        "from strategies.spaces.published import PUBLISHED; from trainers.cost import cost; "
+        "from trainers.networks.shape import Shape; from trainers.plan import make_deterministic; "
+        "make_deterministic(torch.device('cpu')); assert torch.are_deterministic_algorithms_enabled(); "
+        "assert not torch.is_deterministic_algorithms_warn_only_enabled(); "
+        "cost(PUBLISHED['AmoebaNet'], Shape(4, 3, 10, 9)); "
+        "cost(PUBLISHED['SETN'], Shape(4, 3, 10, 32, stem='imagenet')); "
+        "cost(BenchGenotype(('nor_conv_3x3', 'none', 'avg_pool_3x3') * 2), Shape(4, 5, 10, 8)); "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
