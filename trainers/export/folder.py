@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,6 +15,12 @@ from trainers.errors import ExportRefused
 
 CARD = "card.json"
 """The file by which a folder is known to be an export."""
+OURS = frozenset(
+    {CARD, "card.md", "genotype.json", "network.py", "weights.safetensors", "weights.pt", "network.onnx", "__pycache__"}
+)
+"""What an export's folder can have in it; the last one is Python's, where `network.py` was imported."""
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_NO_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 
 
 def check(folder: Path, *, force: bool) -> None:
@@ -28,15 +36,19 @@ def check(folder: Path, *, force: bool) -> None:
         raise ExportRefused(folder, "is there and is no export: it is left alone; name another folder by --out")
     if not force:
         raise ExportRefused(folder, "has an export already: name another folder by --out, or replace it by --force")
+    if others := sorted({entry.name for entry in folder.iterdir()} - OURS):
+        why = f"has an export and also {others[0]}, which --force would delete: move it or name another folder by --out"
+        raise ExportRefused(folder, why)
 
 
 @contextmanager
 def drafted(folder: Path, *, force: bool) -> Iterator[Path]:
     """Gives a folder to write into, and puts it in place, synced to the disk, when the block ends without an error.
 
-    A process that is killed leaves a folder whose name begins with a dot and ends with `.draft`, and at `folder` what
-    was there before; between two renames with `force` that can be nothing, and the old export is in the other such
-    folder.
+    A process that is killed leaves at `folder` what was there before or the new export as a whole, and at most another
+    folder beside it whose name begins with a dot and ends with `.draft`. With `force` the old and the new one change
+    places in one step, where the file system can do that (`renameat2`; ext4, xfs, btrfs and tmpfs can). Where it
+    cannot, there is nothing at `folder` for a moment, and the old export is in the other folder.
 
     Args:
         folder: where the export goes; the folders above it are made.
@@ -64,14 +76,36 @@ def drafted(folder: Path, *, force: bool) -> Iterator[Path]:
 
 
 def _replace(folder: Path, draft: Path) -> None:
-    if folder.is_dir() and any(folder.iterdir()):
-        old = folder.parent / f".{folder.name}-{unique_name()}.draft"
-        folder.rename(old)
-        draft.rename(folder)
-        shutil.rmtree(old)
-    else:
+    """Puts the draft in the folder's place; what was in it is at the draft's path, or gone, afterwards."""
+    if not folder.is_dir() or not any(folder.iterdir()):
         draft.rename(folder)  # in the place of an empty folder, too
+    elif not exchange(draft, folder):
+        old = folder.with_name(f".{folder.name}-{unique_name()}.draft")
+        folder.rename(old)
+        try:
+            draft.rename(folder)
+        except BaseException:
+            old.rename(folder)
+            raise
+        old.rename(draft)
     sync_folder(folder.parent)
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Has two paths change places in one step; returns whether the system and the file system can do that.
+
+    Raises:
+        OSError: if it can, and fails.
+    """
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    if renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _NO_EXCHANGE:
+        return False
+    raise OSError(code, os.strerror(code), str(second))
 
 
 def _sync(folder: Path) -> None:
