@@ -124,7 +124,13 @@ def _searched(
     if view.spec["strategy"]["name"] != RETRAIN:
         accuracy["proxy"] = found.accuracy
         return _origin(view, found)
-    own = {"retrained_in": view.id, "retrained_in_name": view.name, "network": found.index}
+    tested = sum(each.test_accuracy is not None for each in view.candidates)
+    own = {
+        "retrained_in": view.id,
+        "retrained_in_name": view.name,
+        "network": found.index,
+        "networks_tested_in_it": tested,
+    }
     if found.checkpoint == checkpoint:
         accuracy["test"] = found.test_accuracy
     return own | _found_by(history, view, found, accuracy)

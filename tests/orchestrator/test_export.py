@@ -73,6 +73,7 @@ def test_of_a_retraining_the_best_on_the_test_images_is_taken_and_told_where_it_
     assert chosen.candidate.id == teller.candidate(2).id
     assert chosen.accuracy == {"proxy": telling.accuracy(2, 2), "test": 0.8}
     assert chosen.lineage["retrained_in"] == RETRAINED
+    assert chosen.lineage["networks_tested_in_it"] == 2
     assert chosen.lineage["search"] == FOUND
     assert chosen.lineage["found_as"] == telling.candidate(2).id
     assert [each["index"] for each in chosen.lineage["ancestors"]] == [1, 0]

@@ -126,6 +126,10 @@ def test_the_card_says_what_it_is_and_how_it_came_to_be(trained: Trained, tmp_pa
     assert card["lineage"]["search"] == "5" * 64
     assert set(card["versions"]) == {"coldframe", "torch", "numpy", "python"}
     text = (tmp_path / "out" / "card.md").read_text()
+    assert "should expect a little less" not in text
+    beside = {"lineage": {"networks_tested_in_it": 3, "ancestors": []}}
+    exporting.export(trained.checkpoints, trained.order("torch", **beside), tmp_path / "beside")
+    assert "3 retrained networks were scored on the same test images" in (tmp_path / "beside" / "card.md").read_text()
     for said in ("25.00 %", "50.00 %", "licence", trained.checkpoint, "1,350 training images"):
         assert said in text
 

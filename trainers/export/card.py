@@ -93,6 +93,12 @@ def _summary(card: Mapping[str, Any]) -> Iterator[str]:
         "auxiliary head": network["auxiliary_head"] or "none",
     }
     yield from _table(rows)
+    if accuracy["test"] is not None and (tested := card["lineage"].get("networks_tested_in_it", 1)) > 1:
+        yield from (
+            "",
+            f"{tested} retrained networks were scored on the same test images. Whoever takes the best of them",
+        )
+        yield "by that score should expect a little less of it on other images."
 
 
 def _use(card: Mapping[str, Any]) -> Iterator[str]:
