@@ -8,7 +8,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -49,20 +49,34 @@ name = "digits"
 workers = 1
 checkpoint_seconds = 0.05
 """
-# The search is a scripted one, so that only the retraining costs time; it must be told to take the digits then.
+# The search is a scripted one, so that only the retraining costs time; it must be told what to train on then. That is
+# the digits in a file: each process would import scikit-learn for them, which costs more than to train these networks.
 RETRAIN = (
-    "retrain winners --recipe digits --data-name digits --top 2 --epochs 2 --set proxy.channels=4 --set proxy.cells=3"
+    "retrain winners --recipe digits --data-name npz --top 2 --epochs 2 --set proxy.channels=4 --set proxy.cells=3"
 ).split()
+NAME = "winners retrained (digits)"
 LIMIT = 1e-4
+
+
+class Searched(NamedTuple):
+    """A store with a finished search, and what its winners are trained on."""
+
+    store: Path
+    data: Path
+    test: datasets.Images
+
+    def retrain(self, store: Path) -> list[str]:
+        """The command that retrains them in a copy of the store."""
+        return [*RETRAIN, "--data", str(self.data), "--store", str(store), "--json"]
 
 
 class Retrained:
     """A store in which the two best networks were retrained by a process that nobody disturbed, and an export."""
 
-    def __init__(self, searched: Path, folder: Path) -> None:
+    def __init__(self, searched: Searched, folder: Path) -> None:
         self.store, self.out = folder / "store", folder / "out"
-        shutil.copytree(searched, self.store)
-        self.ended = harness.finish(start(self.store))
+        shutil.copytree(searched.store, self.store)
+        self.ended = coldframe(*searched.retrain(self.store)).json
         self.card = self.export("safetensors", self.out)
         weights = load_file(self.out / "weights.safetensors")
         self.network = definition.load(self.out / "network.py").eval()
@@ -74,30 +88,32 @@ class Retrained:
 
     def export(self, form: str, out: Path) -> dict[str, Any]:
         """Exports the best network, and returns its card."""
-        name = "winners retrained (digits)"
-        ended = coldframe("export", name, "--store", self.store, "--format", form, "--out", out, "--json")
+        ended = coldframe("export", NAME, "--store", self.store, "--format", form, "--out", out, "--json")
         assert ended.code == 0, ended.err
         card: dict[str, Any] = ended.json["card"]
         return card
 
 
-def start(store: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "orchestrator.cli", *RETRAIN, "--store", str(store), "--json"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
-
-
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a finished search."""
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     folder = tmp_path_factory.mktemp("searched")
-    spec = folder / "winners.toml"
-    spec.write_text(SEARCH)
-    assert harness.run(spec, folder / "store")["status"] == "finished"
-    return folder / "store"
+    digits = Data(name="digits", fingerprint=DIGITS, validation_fraction=0)
+    train, test = datasets.load(digits, None), datasets.load_test(digits, None)
+    np.savez(
+        folder / "digits.npz",
+        x_train=train.pixels[:, 0],
+        y_train=train.labels,
+        x_test=test.pixels[:, 0],
+        y_test=test.labels,
+    )
+    (folder / "winners.toml").write_text(SEARCH)
+    ended = coldframe("run", folder / "winners.toml", "--store", folder / "store", "--json")
+    assert ended.json["status"] == "finished"
+    return Searched(folder / "store", folder / "digits.npz", test)
 
 
 @pytest.fixture(scope="module")
-def retrained(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Retrained:
+def retrained(searched: Searched, tmp_path_factory: pytest.TempPathFactory) -> Retrained:
     return Retrained(searched, tmp_path_factory.mktemp("retrained"))
 
 
@@ -112,30 +128,35 @@ def test_retraining_takes_all_training_images_and_reads_the_test_split_once_for_
     scores = sorted((test.accuracy for test in retrained.tests()), reverse=True)
     assert [one["test_accuracy"] for one in result["best"]] == scores
     assert all(one["accuracy"] is None and one["proxy_accuracy"] is not None for one in result["history"])
-    assert retrained.ended["name"] == "winners retrained (digits)"
+    assert retrained.ended["name"] == NAME
     assert retrained.ended["best"]["test_accuracy"] == scores[0]
 
 
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "orchestrator.cli", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+
+
 def test_a_retraining_killed_in_the_middle_ends_with_the_same_networks(
-    searched: Path, retrained: Retrained, tmp_path: Path
+    searched: Searched, retrained: Retrained, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
-    shutil.copytree(searched, store)
+    shutil.copytree(searched.store, store)
     before = len(harness.events(store))
-    process = start(store)
+    process = start(searched.retrain(store))
     harness.wait_for(process, store, lambda seen: any(isinstance(e, CheckpointSaved) and e.step for e in seen[before:]))
     harness.kill(process)
     harness.assert_none_left(store)
-    ended = harness.finish(start(store))
+    ended = coldframe(*searched.retrain(store)).json
     assert ended["best"] == retrained.ended["best"]
     assert_same_search(store, retrained.store)
     assert any(e.step > 0 for e in harness.events(store)[before:] if isinstance(e, JobStarted)), "nothing was resumed"
     assert_sound(store)
 
 
-def test_the_same_command_again_trains_nothing(retrained: Retrained) -> None:
+def test_the_same_command_again_trains_nothing(searched: Searched, retrained: Retrained) -> None:
     before = len(harness.events(retrained.store))
-    assert coldframe(*RETRAIN, "--store", retrained.store, "--json").json["best"] == retrained.ended["best"]
+    assert coldframe(*searched.retrain(retrained.store)).json["best"] == retrained.ended["best"]
     assert len(harness.events(retrained.store)) == before
 
 
@@ -164,8 +185,7 @@ def test_a_full_disk_is_told_and_nothing_is_left_on_it(retrained: Retrained, tmp
     if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("cannot mount a small tmpfs here")
     try:
-        name = "winners retrained (digits)"
-        ended = coldframe("export", name, "--store", retrained.store, "--format", form, "--out", disk / "out")
+        ended = coldframe("export", NAME, "--store", retrained.store, "--format", form, "--out", disk / "out")
         assert (ended.code, ended.err) == (74, f"coldframe: [Errno 28] No space left on device: '{disk / 'out'}'\n")
         assert list(disk.iterdir()) == []
     finally:
@@ -175,7 +195,7 @@ def test_a_full_disk_is_told_and_nothing_is_left_on_it(retrained: Retrained, tmp
 def test_a_folder_that_cannot_be_written_is_named(retrained: Retrained, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     out = tmp_path / "file" / "out"
-    ended = coldframe("export", "winners retrained (digits)", "--store", retrained.store, "--out", out)
+    ended = coldframe("export", NAME, "--store", retrained.store, "--out", out)
     assert ended.code == 74
     assert str(tmp_path / "file") in ended.err
 
@@ -195,9 +215,9 @@ def test_without_onnxruntime_a_file_is_read_by_the_reference_evaluator(
     assert torch.equal(found, images.flatten(1))
 
 
-def test_an_export_scores_the_test_images_as_the_card_says(retrained: Retrained) -> None:
+def test_an_export_scores_the_test_images_as_the_card_says(searched: Searched, retrained: Retrained) -> None:
     """The card's preprocessing is enough to get its test accuracy again, in plain PyTorch."""
-    images = datasets.load_test(Data(name="digits", fingerprint=DIGITS, validation_fraction=0), None)
+    images = searched.test
     how = retrained.card["preprocessing"]
     values = (torch.from_numpy(images.pixels).float() / 255 - torch.tensor(how["mean"])) / torch.tensor(how["std"])
     with torch.no_grad():
