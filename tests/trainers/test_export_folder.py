@@ -63,7 +63,11 @@ OLD, NEW = ({"network.py": age, "card.json": age} for age in ("old", "new"))
 
 
 def test_a_kill_leaves_the_old_export_or_the_new_one_or_nothing(tmp_path: Path) -> None:
-    moments = [("half", {}, {}), ("synced", {}, {}), ("in place", {}, NEW)]
+    moments: list[tuple[str, dict[str, str], dict[str, str]]] = [
+        ("half", {}, {}),
+        ("synced", {}, {}),
+        ("in place", {}, NEW),
+    ]
     moments += [("half", OLD, OLD), ("synced", OLD, OLD), ("in place", OLD, NEW), ("swept", OLD, NEW)]
     cases = [(*moment, exchanges) for moment in moments for exchanges in (True, False)]
     outs = [tmp_path / str(number) / "out" for number in range(len(cases))]
