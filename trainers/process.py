@@ -54,8 +54,7 @@ def keep_memory() -> None:
 
     A step of training frees and allocates the same large tensors again. By default they go back to the system in
     between and come again page by page, zeroed: 2 to 6 % of a step's time from 16 x 16 pixels on (measured, batch 256).
-    A worker's peak is what it was; what it keeps between jobs is the part of it below 1 GiB that lay in blocks of less
-    than 32 MiB.
+    Blocks of 32 MiB and more go back as before.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
