@@ -105,7 +105,7 @@ def _trend(factor: str, rows: Sequence[Entropy], settings: Mapping[str, StudiedS
     entropy = float(np.mean([row.value for row in rows if row.value is not None]))
     change = float(np.mean([row.rhos[-1] - row.rhos[0] for row in rows]))
     verb = "made no steady difference to"
-    if abs(entropy) >= APPARENT:
+    if abs(entropy) >= APPARENT and entropy * change > 0:
         verb = "raised" if entropy > 0 else "lowered"
     longest = max(rows, key=lambda row: len(row.settings))
     ends = " to ".join(_value(factor, settings[longest.settings[at]]) for at in (0, -1))

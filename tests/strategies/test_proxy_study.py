@@ -8,20 +8,19 @@ from typing import Any
 import pytest
 
 from store.records.candidates import Architecture, Candidate
-from store.records.outcomes import EpochMetrics, Failure, Trained
 from store.records.requests import Measure, Train
 from store.records.results import Result
 from store.records.spec import SearchSpec
-from store.records.studies import StudiedSetting, Study
+from store.records.studies import Entropy, StudiedSetting, Study
 from strategies import registry
 from strategies.proxy_study import words
 from strategies.proxy_study.options import ProxyStudyOptions
-from strategies.proxy_study.readings import Reading, Readings, read
+from strategies.proxy_study.readings import Reading, Readings
 from strategies.proxy_study.search import ProxyStudy
 from strategies.proxy_study.settings import Grid
 from strategies.proxy_study.study import Zoo, assemble
 from strategies.simulation import Score, Simulation
-from tests.strategies.builders import failure, study_spec
+from tests.strategies.builders import study_spec
 
 DARTS_V2_C0_R0, DARTS_V2_C4_R4 = 528_359_040, 2_078_208
 """Multiply-adds of DARTS_V2 with 20 cells (facts A4, A5)."""
@@ -358,6 +357,17 @@ def test_so_many_settings_that_one_is_above_chance_by_chance_are_cautioned_about
     assert not any("by chance" in text for text in words.cautions(many, None))
 
 
+def test_a_trend_is_named_only_where_rho_went_the_same_way() -> None:
+    """Ranks alone had said that more epochs lowered rho, by 0.00."""
+    whole = ladder({"a": 0.5, "b": 0.5, "c": 0.5}, FASTER)
+    names = tuple(one.name for one in whole.settings)
+    row = Entropy(factor="e", fixed="c4r4s0", value=-1.0, settings=names, rhos=(0.5, 0.4, 0.5))
+    (told,) = [text for text in words.findings(whole.model_copy(update={"entropies": (row,)})) if "epochs" in text][:1]
+    assert "made no steady difference to rho" in told
+    fallen = whole.model_copy(update={"entropies": (row.model_copy(update={"rhos": (0.5, 0.4, 0.3)}),)})
+    assert "lowered rho" in next(iter(words.findings(fallen)))
+
+
 def test_the_retained_models_are_counted_by_bin_of_rho() -> None:
     found = ladder({"a": 0.9, "b": 0.6, "c": 0.1}, FASTER)
     assert found.good == 8
@@ -365,43 +375,3 @@ def test_the_retained_models_are_counted_by_bin_of_rho() -> None:
     assert sum(one.settings for one in found.bins) == 3
     last = found.bins[-1]
     assert last.retained == {name: float(count) for name, count in found.settings[0].retained.items()}
-
-
-def trained(*accuracies: float, epochs: int | None = None, best: float | None = None) -> Trained:
-    history = tuple(
-        EpochMetrics(epoch=epoch, train_loss=1.0, train_accuracy=value + 0.1, validation_accuracy=value)
-        for epoch, value in enumerate(accuracies, 1)
-    )
-    return Trained(
-        candidate="c", epochs=epochs or len(accuracies), accuracy=best or max(accuracies), history=history,
-        checkpoint="m", parameters=1, multiply_adds=10, images=7,
-    )  # fmt: skip
-
-
-def test_a_training_is_read_off_at_any_of_its_epochs() -> None:
-    outcome = trained(0.3, 0.6, 0.5, 0.7)
-    last = read(outcome, 4, "best")
-    assert last._replace(gap=None) == Reading(0.7, None, 10, 7)
-    assert last.gap == pytest.approx(0.1)
-    assert read(outcome, 3, "best").accuracy == 0.6
-    assert read(outcome, 3, "last").accuracy == 0.5
-    assert read(outcome, 1, "last").accuracy == 0.3
-
-
-def test_a_final_accuracy_without_a_history_is_enough_at_the_end_alone() -> None:
-    table = trained(epochs=12, best=0.9)
-    assert read(table, 12, "last").accuracy == 0.9
-    assert read(table, 6, "best").failure == "no finite validation accuracy at epoch 6 (None)"
-
-
-@pytest.mark.parametrize("which", ["best", "last"])
-def test_what_is_not_finite_counts_as_failed(which: Any) -> None:
-    assert read(trained(0.5, float("nan"), best=float("nan")), 2, which).accuracy is None
-    assert read(failure("loss is NaN"), 2, which) == Reading(failure="diverged: loss is NaN")
-    assert isinstance(failure(), Failure)
-
-
-def test_readings_survive_being_saved() -> None:
-    row = (Reading(0.5, 0.1, 1000, 400), Reading(failure="out_of_memory: too large"))
-    readings = Readings([row, row])
-    assert Readings.restore(readings.state()) == readings
