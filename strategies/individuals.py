@@ -8,13 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from store.records.candidates import Architecture
+from store.records.candidates import Architecture, Candidate
 from store.records.outcomes import AnyOutcome, Failure, Trained
 from store.records.results import Individual
 
 NONE_TRAINED = "no network could be trained, so there is no best one"
 """The note of a search in which every network failed."""
 _FIELDS = tuple(name for name in Individual.model_fields if name != "architecture")
+
+
+def newborn(index: int, candidate: Candidate, *, cycle: int, origin: str, parent: int | None = None) -> Individual:
+    """Returns a candidate as a network of a history that is not trained yet."""
+    return Individual(
+        index=index,
+        architecture=candidate.architecture,
+        candidate=candidate.id,
+        parent=parent,
+        origin=origin,
+        cycle=cycle,
+    )
 
 
 def learnt(individual: Individual, outcome: AnyOutcome) -> Individual:

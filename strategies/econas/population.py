@@ -9,7 +9,7 @@ from typing import Any
 from store.records.candidates import Candidate
 from store.records.outcomes import AnyOutcome
 from store.records.results import Individual
-from strategies.individuals import dump, learnt, load, ranked
+from strategies.individuals import dump, learnt, load, newborn, ranked
 
 RUNGS = ("E", "2E", "3E")
 P_E, P_2E, P_3E = range(len(RUNGS))
@@ -30,14 +30,7 @@ class Population:
 
     def born(self, candidate: Candidate, *, cycle: int, origin: str, parent: int | None = None) -> Individual:
         """Adds a network to the history, on no rung yet."""
-        individual = Individual(
-            index=len(self.history),
-            architecture=candidate.architecture,
-            candidate=candidate.id,
-            parent=parent,
-            origin=origin,
-            cycle=cycle,
-        )
+        individual = newborn(len(self.history), candidate, cycle=cycle, origin=origin, parent=parent)
         self.history.append(individual)
         self._trained_in.append(cycle)
         self._known.add(individual.candidate)

@@ -11,7 +11,7 @@ import numpy as np
 from store.records.candidates import Candidate
 from store.records.outcomes import AnyOutcome
 from store.records.results import Individual
-from strategies.individuals import dump, learnt, load
+from strategies.individuals import dump, learnt, load, newborn
 
 
 class AgeingPopulation:
@@ -30,14 +30,7 @@ class AgeingPopulation:
 
     def born(self, candidate: Candidate, *, cycle: int, origin: str, parent: int | None = None) -> Individual:
         """Adds a network to the history; it is alive once it is trained."""
-        individual = Individual(
-            index=len(self.history),
-            architecture=candidate.architecture,
-            candidate=candidate.id,
-            parent=parent,
-            origin=origin,
-            cycle=cycle,
-        )
+        individual = newborn(len(self.history), candidate, cycle=cycle, origin=origin, parent=parent)
         self.history.append(individual)
         self._moved_in.append(cycle)
         return individual

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from store.records.base import canonical
 from store.records.requests import Train
 from store.records.results import Result
 from store.records.spec import SearchSpec
@@ -21,7 +20,7 @@ from strategies.spaces.cell import CellSpace
 from strategies.spaces.work import of_cells
 from strategies.virtual import VirtualWorld
 from tests.strategies.builders import separable_share, small_econas, spec
-from tests.strategies.test_virtual import MOMENTS, by_candidate, virtual
+from tests.strategies.test_virtual import MOMENTS, by_candidate, check_kills, virtual
 
 NO_DEATHS: dict[str, Any] = {"dead": "idle", "dead_after": 100}
 
@@ -139,16 +138,7 @@ def test_a_child_is_drawn_from_what_is_known_when_it_is_asked_for() -> None:
 @pytest.mark.parametrize("preset", ["default", "algorithm-1"])
 def test_in_virtual_time_a_kill_changes_nothing(what: str, preset: str) -> None:
     wanted = rolling(preset=preset, cycles=4, in_flight=5)
-    whole = virtual(wanted, VirtualWorld(devices=3))
-    expected = whole.search(registry.create(wanted))
-    count = whole.moments[what]
-    for nth in range(0, count, max(1, count // 5)):
-        world = VirtualWorld(devices=3)
-        with pytest.raises(Killed):
-            virtual(wanted, world, until=Moment(what, nth)).search(registry.create(wanted))
-        again = virtual(wanted, world)
-        assert canonical(again.search(registry.create(wanted))) == canonical(expected), f"a kill at {what} {nth}"
-        assert again.timeline == whole.timeline
+    check_kills(wanted, what)
 
 
 def test_a_restart_asks_only_for_what_came_after_the_last_cycle() -> None:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.records.base import canonical
 from store.records.candidates import Data
 from store.records.requests import Train
 from store.records.results import Individual, Result
@@ -18,14 +17,12 @@ from store.records.spec import SearchSpec
 from strategies import registry
 from strategies.evolution.options import RegularisedEvolutionOptions
 from strategies.evolution.population import AgeingPopulation
-from strategies.life import Killed, Moment
 from strategies.run import Run
 from strategies.simulation import Simulation
 from strategies.spaces.registry import create
-from strategies.virtual import VirtualWorld
 from tests.strategies.builders import failure, separable_share, spec, trained
 from tests.strategies.test_econas_asynchronous import Watched, asked
-from tests.strategies.test_virtual import MOMENTS, virtual
+from tests.strategies.test_virtual import MOMENTS, check_kills, virtual
 
 
 def small(**options: Any) -> SearchSpec:
@@ -213,16 +210,7 @@ def test_the_queue_is_as_long_as_it_may_be_and_in_the_order_of_arrival(
 @pytest.mark.parametrize("what", MOMENTS)
 def test_in_virtual_time_a_kill_changes_nothing(what: str) -> None:
     wanted = small(in_flight=4, hierarchical=True)
-    whole = virtual(wanted, VirtualWorld(devices=3))
-    expected = whole.search(registry.create(wanted))
-    count = whole.moments[what]
-    for nth in range(0, count, max(1, count // 5)):
-        world = VirtualWorld(devices=3)
-        with pytest.raises(Killed):
-            virtual(wanted, world, until=Moment(what, nth)).search(registry.create(wanted))
-        again = virtual(wanted, world)
-        assert canonical(again.search(registry.create(wanted))) == canonical(expected), f"a kill at {what} {nth}"
-        assert again.timeline == whole.timeline
+    check_kills(wanted, what)
 
 
 def test_evolution_beats_random_search_at_the_same_budget() -> None:

@@ -9,19 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.records.base import canonical
 from store.records.requests import Train
 from store.records.results import Result
 from store.records.spec import SearchSpec
 from strategies import registry
 from strategies.halving.ladder import Ladder
 from strategies.halving.options import HalvingOptions
-from strategies.life import Killed, Moment
 from strategies.simulation import Simulation, World
 from strategies.virtual import VirtualWorld
 from tests.strategies.builders import separable_share, spec
 from tests.strategies.test_econas_asynchronous import Watched, asked
-from tests.strategies.test_virtual import MOMENTS, by_candidate, virtual
+from tests.strategies.test_virtual import MOMENTS, by_candidate, check_kills, virtual
 
 
 def small(**options: Any) -> SearchSpec:
@@ -141,16 +139,7 @@ def test_as_many_are_under_way_as_it_is_told_while_the_bottom_rung_grows(in_flig
 @pytest.mark.parametrize("what", MOMENTS)
 def test_in_virtual_time_a_kill_changes_nothing(what: str) -> None:
     wanted = small()
-    whole = virtual(wanted, VirtualWorld(devices=3))
-    expected = whole.search(registry.create(wanted))
-    count = whole.moments[what]
-    for nth in range(0, count, max(1, count // 5)):
-        world = VirtualWorld(devices=3)
-        with pytest.raises(Killed):
-            virtual(wanted, world, until=Moment(what, nth)).search(registry.create(wanted))
-        again = virtual(wanted, world)
-        assert canonical(again.search(registry.create(wanted))) == canonical(expected), f"a kill at {what} {nth}"
-        assert again.timeline == whole.timeline
+    check_kills(wanted, what)
 
 
 def test_raising_the_total_after_the_end_trains_what_is_new_and_repeats_nothing() -> None:

@@ -125,6 +125,20 @@ def virtual(searched: SearchSpec | None = None, world: VirtualWorld | None = Non
     )
 
 
+def check_kills(wanted: SearchSpec, what: str) -> None:
+    """Kills a search on three devices at some moments of one kind: result and timeline are the uninterrupted one's."""
+    whole = virtual(wanted, VirtualWorld(devices=3))
+    expected = whole.search(registry.create(wanted))
+    count = whole.moments[what]
+    for nth in range(0, count, max(1, count // 5)):
+        world = VirtualWorld(devices=3)
+        with pytest.raises(Killed):
+            virtual(wanted, world, until=Moment(what, nth)).search(registry.create(wanted))
+        again = virtual(wanted, world)
+        assert canonical(again.search(registry.create(wanted))) == canonical(expected), f"a kill at {what} {nth}"
+        assert again.timeline == whole.timeline
+
+
 def lengths(request: AnyRequest, epoch: int) -> float:
     assert isinstance(request, Train)
     return float(request.epochs - epoch)
