@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 
@@ -20,12 +20,13 @@ from store.records import arrays
 from store.records.base import digest
 from store.records.candidates import Architecture, Candidate, Data, Named, Proxy, Recipe
 from store.records.events import StateSaved
-from store.records.outcomes import AnyOutcome
+from store.records.knowledge import Contribution, Inheritance, PoolQuery
+from store.records.outcomes import AnyOutcome, Trained
 from store.records.requests import AnyRequest, Compute, Evaluate, Measure, Train
 from store.records.results import Result
 from store.records.spec import SearchSpec
 from strategies.errors import TestSplitSealed
-from strategies.spaces.base import Space
+from strategies.spaces.base import BlockSpace, Space
 
 Item = TypeVar("Item")
 Schedule = Literal["cosine", "cosine_restarts"]
@@ -88,6 +89,14 @@ class Port(Protocol):
 
     async def save(self, requests: int, calls: int, state: bytes, rng: str, pending: tuple[int, ...]) -> None:
         """Makes the strategy's state durable, and the numbers of the requests that are under way."""
+        ...
+
+    async def inherit(self, call: int, query: PoolQuery) -> Inheritance:
+        """Asks the knowledge pool; the answer that was recorded for this call if there is one."""
+        ...
+
+    async def contribute(self, call: int, contribution: Contribution) -> None:
+        """Puts a network's blocks into the knowledge pool, once for this call."""
         ...
 
     def progress(self, done: int, total: int, label: str) -> None:
@@ -206,6 +215,74 @@ class Run:
     def compute(self, function: str, *arguments: Any) -> Handle:
         """Calls `package.module:function` with plain values and arrays in a worker (`Computed` or `Failure`)."""
         return self._submit(Compute(function=function, arguments=arrays.pack(list(arguments))))
+
+    def compute_from(self, function: str, state: str | None, *arguments: Any) -> Handle:
+        """Calls `package.module:function` with arrays that stay in the store (`Computed` with a `state`, or `Failure`).
+
+        The function is called as `function(arrays, *arguments)` and returns `(arrays, value)`; arrays are maps of maps,
+        by block and name. What is large, as networks and their optimiser's moments, so passes neither through the
+        daemon nor into the journal.
+
+        Args:
+            function: `package.module:function`.
+            state: digest of the arrays that it starts from, an earlier `Computed.state`; it gets None for None.
+            arguments: plain values and small arrays.
+        """
+        packed = arrays.pack(list(arguments))
+        return self._submit(Compute(function=function, arguments=packed, stateful=True, state=state))
+
+    async def inherit(
+        self, candidate: Candidate, shape: Sequence[int], *, bar: float, sources: Sequence[str] = ()
+    ) -> Inheritance:
+        """Asks the knowledge pool which trained blocks a network could start from (FNAS section 4.3).
+
+        Of the blocks that this search has put in and those of `sources`, each block of the network gets the one with
+        the most similar key. The answer is recorded. Train `candidate.inheriting(answer.initial)`.
+
+        Args:
+            candidate: the network; its space must be a `BlockSpace`.
+            shape: (channels, height, width) of the images as the network reads them: `Measured.image_shape`.
+            bar: least cosine similarity in (0, 1]; a block for which the pool has nothing so similar starts at random.
+            sources: ids of other searches in the store.
+        """
+        space = cast(BlockSpace, self.space)
+        query = PoolQuery(
+            space=digest(space.spec),
+            choices=space.block_choices,
+            shape=tuple(shape),
+            blocks=space.blocks(candidate.architecture, candidate.proxy),
+            bar=bar,
+            sources=tuple(sources),
+        )
+        call, self._calls = self._calls, self._calls + 1
+        return await self._port.inherit(call, query)
+
+    async def contribute(
+        self, candidate: Candidate, trained: Trained, shape: Sequence[int], *, iterations: int, generation: int = 0
+    ) -> None:
+        """Puts a trained network's blocks into the knowledge pool.
+
+        Args:
+            candidate: the network; its space must be a `BlockSpace`.
+            trained: how its training ended.
+            shape: as for `inherit`.
+            iterations: optimiser steps that it was trained for. Blocks of different counts are never compared.
+            generation: 0 if it started from random weights, else its `Inheritance.generation`.
+        """
+        space = cast(BlockSpace, self.space)
+        contribution = Contribution(
+            candidate=candidate.id,
+            checkpoint=trained.checkpoint,
+            space=digest(space.spec),
+            choices=space.block_choices,
+            shape=tuple(shape),
+            blocks=space.blocks(candidate.architecture, candidate.proxy),
+            iterations=iterations,
+            generation=generation,
+            accuracy=trained.accuracy,
+        )
+        call, self._calls = self._calls, self._calls + 1
+        await self._port.contribute(call, contribution)
 
     async def map(self, verb: Callable[..., Handle], items: Iterable[Item], **options: Any) -> list[AnyOutcome]:
         """Asks for all items at once and returns their outcomes in the order of the items."""

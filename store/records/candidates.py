@@ -152,7 +152,9 @@ class Candidate(Record):
     recipe: Recipe
     data: Data
     seed: int
-    initial: tuple[str, ...] = Field(default=(), description="digests of the blocks that initialised it")
+    initial: tuple[str, ...] = Field(
+        default=(), description="what it starts from, `BLOCK=MANIFEST/BLOCK` for each block that is not random"
+    )
 
     @cached_property
     def setting(self) -> str:
@@ -169,6 +171,10 @@ class Candidate(Record):
         other = Candidate.model_construct(**{name: getattr(self, name) for name in Candidate.model_fields})
         vars(other).update(architecture=architecture, setting=self.setting)
         return other
+
+    def inheriting(self, initial: tuple[str, ...]) -> Candidate:
+        """Returns the candidate that starts from other candidates' blocks: another one, with a digest of its own."""
+        return self.model_copy(update={"initial": initial}) if initial else self
 
 
 def candidate_id(payload: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from store.records.base import Record
+from store.records.knowledge import Contribution, Inheritance
 from store.records.outcomes import EpochMetrics, Failure, Outcome, Reason
 from store.records.requests import Request
 from store.records.spec import SearchSpec
@@ -179,6 +180,24 @@ class StateSaved(Record):
     )
 
 
+class WeightsMatched(Record):
+    """What the knowledge pool had for a network; `call` counts with those of `as_completed` and `first`."""
+
+    type: Literal["weights_matched"] = "weights_matched"
+    search: str
+    call: int
+    inheritance: Inheritance
+
+
+class WeightsPooled(Record):
+    """A trained network's blocks entered the knowledge pool."""
+
+    type: Literal["weights_pooled"] = "weights_pooled"
+    search: str
+    call: int
+    contribution: Contribution
+
+
 class WorkerStarted(Record):
     """A worker process said hello."""
 
@@ -215,6 +234,8 @@ AnyEvent = (
     | CheckpointQuarantined
     | Delivered
     | StateSaved
+    | WeightsMatched
+    | WeightsPooled
     | WorkerStarted
     | WorkerEnded
 )

@@ -11,7 +11,16 @@ from pydantic import Field, TypeAdapter
 from store.records.base import Record
 
 Reason = Literal[
-    "out_of_memory", "diverged", "crashed", "hung", "corrupt_checkpoint", "bad_request", "disk_full", "device", "error"
+    "out_of_memory",
+    "diverged",
+    "crashed",
+    "hung",
+    "corrupt_checkpoint",
+    "corrupt_block",
+    "bad_request",
+    "disk_full",
+    "device",
+    "error",
 ]
 
 
@@ -80,6 +89,9 @@ class Measured(Record):
     parameters: int
     multiply_adds: int
     latency_ms: float | None = None
+    image_shape: tuple[int, ...] | None = Field(
+        default=None, description="images as the network reads them: (channels, height, width), where the trainer says"
+    )
 
 
 class Computed(Record):
@@ -87,6 +99,7 @@ class Computed(Record):
 
     kind: Literal["computed"] = "computed"
     value: bytes
+    state: str | None = Field(default=None, description="digest of the manifest that holds the arrays it left behind")
 
 
 class Failure(Record):

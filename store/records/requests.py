@@ -57,6 +57,10 @@ class Compute(_Request):
     kind: Literal["compute"] = "compute"
     function: str = Field(description="`package.module:function`, registered on the server")
     arguments: bytes = Field(description="canonical msgpack of the arguments")
+    stateful: bool | None = Field(
+        default=None, description="the function takes and returns arrays too, which stay in the store: `Computed.state`"
+    )
+    state: str | None = Field(default=None, description="digest of the state that it starts from")
 
     @property
     def candidate(self) -> None:

@@ -42,3 +42,6 @@ class Result(Record):
         default_factory=dict, description="lists of numbers by name, e.g. `mean_accuracy_2E` over cycles"
     )
     study: Study | None = Field(default=None, description="what a proxy study measured")
+    state: str | None = Field(
+        default=None, description="digest of what the strategy has learnt, for a later search to start from"
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 
-from store.records.candidates import Architecture, Named
+from store.records.candidates import Architecture, Named, Proxy
+from store.records.knowledge import BlockKey
 
 
 class Space(Protocol):
@@ -55,6 +57,37 @@ class WeighedSpace(Space, Protocol):
             InvalidArchitecture: if the genes are not of this space.
         """
         ...
+
+
+@runtime_checkable
+class BlockSpace(Space, Protocol):
+    """A space whose networks are made of blocks that trained weights can be inherited by (FNAS section 4.3)."""
+
+    @property
+    def block_choices(self) -> tuple[int, ...]:
+        """The number of values of each token of a block's key."""
+        ...
+
+    def blocks(self, architecture: Architecture, proxy: Proxy) -> tuple[BlockKey, ...]:
+        """Returns the blocks of an architecture's network in order, all but the classifier, which is never inherited.
+
+        Equal tokens mean tensors of the same names and shapes, in whichever network of the space (with one shape of
+        images). A key holds the block's place, its sizes and its choices.
+
+        Raises:
+            InvalidArchitecture: if the genes are not of this space.
+        """
+        ...
+
+
+def expand(tokens: Sequence[int], choices: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Returns the expanded embedding of tokens: their one-hot vectors, one after the other (FNAS section 3.1).
+
+    For keys with as many tokens the cosine of two embeddings is the share of tokens that are equal.
+    """
+    embedding = np.zeros(sum(choices), dtype=np.float32)
+    embedding[np.cumsum([0, *choices[:-1]]) + np.asarray(tokens, dtype=np.int64)] = 1.0
+    return embedding
 
 
 @runtime_checkable
