@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -22,12 +23,16 @@ class StrategyOptions(Config):
         holds_out: whether it chooses by validation accuracy, and so needs images that are held out.
         mutates: whether it needs a space whose architectures can be mutated.
         schedules: whether it sets the learning rate's schedule, by an option `schedule` of its own.
+        refers: dotted keys of the options that name earlier searches of the store, one or a list of them, and what
+            stands for each before the search's id is computed: the digest of what that search has learnt
+            (`Result.state`), or the search's own id. The strategy sees only these.
     """
 
     totals: ClassVar[frozenset[str]] = frozenset()
     holds_out: ClassVar[bool] = True
     mutates: ClassVar[bool] = False
     schedules: ClassVar[bool] = False
+    refers: ClassVar[Mapping[str, Literal["state", "search"]]] = MappingProxyType({})
 
 
 def read(model: type[Options], values: Mapping[str, Any], table: str) -> Options:
