@@ -11,11 +11,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from store.records.candidates import Data
 from store.records.events import StateSaved
+from store.records.knowledge import Contribution, Inheritance, PoolQuery
 from store.records.outcomes import AnyOutcome
 from store.records.requests import AnyRequest, describe
 from store.records.results import Result
 from store.records.spec import SearchSpec
+from strategies.computations import Computations
 from strategies.errors import ReplayDiverged
+from strategies.knowledge import SimulatedPool
 from strategies.run import Handle, Run, Strategy
 from strategies.spaces import registry as spaces
 
@@ -34,8 +37,9 @@ class Moment(NamedTuple):
     """The `nth` time, from 0, that something happens.
 
     `request` and `requested` are before and after a request is recorded, `saving` and `saved` before and after a state
-    is, `delivering` and `delivered` before and after a completion is; `await` is a point where the strategy waits. In
-    virtual time `ending` and `ended` are before and after a job's end.
+    is, `delivering` and `delivered` before and after a completion is, `inheriting` and `inherited` before and after an
+    answer of the knowledge pool is, `contributing` and `contributed` before and after a network's blocks are; `await`
+    is a point where the strategy waits. In virtual time `ending` and `ended` are before and after a job's end.
     """
 
     what: str
@@ -52,6 +56,8 @@ class World:
         delivered: completions by call and index, as request keys.
         saved: the last saved state.
         trained: how many jobs were run, so that the memo can be seen to spare them.
+        computations: the states that computations left behind.
+        pool: the search's blocks in the knowledge pool, and what it was told.
     """
 
     outcomes: dict[str, AnyOutcome] = field(default_factory=dict)
@@ -59,10 +65,13 @@ class World:
     delivered: dict[tuple[int, int], str] = field(default_factory=dict)
     saved: StateSaved | None = None
     trained: int = 0
+    computations: Computations = field(default_factory=Computations)
+    pool: SimulatedPool = field(default_factory=SimulatedPool)
 
     def forget_search(self) -> None:
         """Leaves the memo alone, as for another search in the same store."""
         self.requests, self.delivered, self.saved = {}, {}, None
+        self.pool = SimulatedPool()
 
 
 class Pause:
@@ -152,6 +161,23 @@ class Life:
         )
         self._moment("saved")
         await Pause()
+
+    async def inherit(self, call: int, query: PoolQuery) -> Inheritance:
+        """Returns the answer that was recorded for this call, else the pool's present one, which is recorded."""
+        await Pause()
+        self._moment("inheriting")
+        pool = self.world.pool
+        if call not in pool.matched:
+            pool.matched[call] = pool.look_up(query)
+        self._moment("inherited")
+        return pool.matched[call]
+
+    async def contribute(self, call: int, contribution: Contribution) -> None:
+        """Puts a network's blocks into the pool, once for this call."""
+        await Pause()
+        self._moment("contributing")
+        self.world.pool.pooled.setdefault(call, contribution)
+        self._moment("contributed")
 
     def progress(self, done: int, total: int, label: str) -> None:
         """Keeps what was said."""

@@ -6,15 +6,13 @@ simulation ends jobs, in an order that depends on a seed and on what the jobs ar
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-from store.records import arrays
 from store.records.base import digest
 from store.records.candidates import Candidate
-from store.records.outcomes import AnyOutcome, Computed, EpochMetrics, Evaluated, Failure, Measured, Trained
-from store.records.requests import AnyRequest, Evaluate, Measure, Train
+from store.records.outcomes import AnyOutcome, EpochMetrics, Evaluated, Failure, Measured, Trained
+from store.records.requests import AnyRequest, Compute, Evaluate, Measure, Train
 from store.records.spec import SearchSpec
 from strategies.life import Killed, Life, Moment, Pause, Stopped, World, foreign, unexpected
 from strategies.run import Handle
@@ -114,11 +112,9 @@ class Simulation(Life):
             case Evaluate(candidate=candidate):
                 return Evaluated(accuracy=self._score(candidate, 1), loss=1.0, images=100)
             case Measure(candidate=candidate, device=device):
-                size = 1000 + int(candidate.id[:4], 16)
-                return Measured(parameters=size, multiply_adds=10 * size, latency_ms=size / 1000 if device else None)
-        module, _, name = request.function.partition(":")
-        function = getattr(importlib.import_module(module), name)
-        return Computed(value=arrays.pack(function(*arrays.unpack(request.arguments))))
+                return _measured(candidate, device)
+            case Compute():
+                return self.world.computations.answer(request)
 
     def _train(self, candidate: Candidate, epochs: int) -> AnyOutcome:
         if self._fails(candidate, epochs):
@@ -134,6 +130,12 @@ class Simulation(Life):
             parameters=size,
             multiply_adds=10 * size,
         )
+
+
+def _measured(candidate: Candidate, device: str | None) -> Measured:
+    size = 1000 + int(candidate.id[:4], 16)
+    latency = size / 1000 if device else None
+    return Measured(parameters=size, multiply_adds=10 * size, latency_ms=latency, image_shape=(3, 32, 32))
 
 
 def _metrics(epoch: int, accuracy: float) -> EpochMetrics:

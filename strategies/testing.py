@@ -40,6 +40,12 @@ class WorldTouched(AssertionError):
         super().__init__(f"the strategy called {name}: take randomness from run.rng, and leave clocks alone")
 
 
+_MOMENTS = (
+    *("request", "requested", "await", "saving", "saved", "delivering", "delivered"),
+    *("inheriting", "inherited", "contributing", "contributed"),
+)
+
+
 class StrategyConformance:
     """Checks for one strategy and one small spec.
 
@@ -75,7 +81,7 @@ class StrategyConformance:
         assert accuracies == sorted(accuracies, reverse=True), "the best networks are not in descending order"
         assert len(accuracies) == len(result.best), "a best network has no accuracy"
 
-    @pytest.mark.parametrize("what", ["request", "requested", "await", "saving", "saved", "delivering", "delivered"])
+    @pytest.mark.parametrize("what", _MOMENTS)
     def test_a_kill_changes_nothing(self, what: str) -> None:
         """Killed at any moment and started again, the search asks the same and has the same result."""
         whole = self._simulation()

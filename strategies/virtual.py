@@ -4,7 +4,8 @@ There is no event loop and nothing waits: a search of a thousand trainings takes
 the engine would give on machines on which every job takes exactly as long as `seconds` says. What a kill interrupts
 goes on as if it had not been there: jobs under way end when they would have ended, and completions that were delivered
 are delivered again in their order. So the result after a kill is the uninterrupted one, for asynchronous strategies
-too.
+too. The knowledge pool answers at once. A computation with state takes a device for as long as `seconds` says, like any
+other job, but it is the world that keeps its arrays, and so the world that carries it out.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from store.records.candidates import Data
 from store.records.outcomes import AnyOutcome, Trained
-from store.records.requests import AnyRequest, Train
+from store.records.requests import AnyRequest, Compute, Train
 from store.records.results import Result
 from store.records.spec import SearchSpec
 from strategies.life import Life, Moment, Pause, World, foreign, unexpected
@@ -26,7 +27,7 @@ from strategies.spaces.base import Space
 from strategies.timeline import Job, Timeline
 
 Answer = Callable[[AnyRequest], AnyOutcome]
-"""What a request comes to; a pure function."""
+"""What a request comes to; a pure function. It is not asked about computations with state."""
 Seconds = Callable[[AnyRequest, int], float]
 """How long a request's job takes if it goes on from so many epochs, 0 for a start; a pure function."""
 Order = Literal["daemon", "fifo", "longest_first"]
@@ -239,7 +240,7 @@ class VirtualTime(Life):
         world = self.world
         ended = heapq.heappop(world.running)
         request = self._request(ended.key)
-        outcome = self._answer_to(request)
+        outcome = self._outcome(request)
         world.now, world.trained = ended.end, world.trained + 1
         world.outcomes[ended.key] = outcome
         if isinstance(outcome, Trained) and isinstance(request, Train):
@@ -251,6 +252,11 @@ class VirtualTime(Life):
             world.answered[index] = len(world.answered)
         self._fill()
         self._moment("ended")
+
+    def _outcome(self, request: AnyRequest) -> AnyOutcome:
+        if isinstance(request, Compute) and request.stateful:
+            return self.world.computations.answer(request)
+        return self._answer_to(request)
 
     def _reached(self, request: AnyRequest) -> int:
         """Epochs that a training would go on from if it began now."""
