@@ -7,7 +7,7 @@ manifest that nothing names; `store.gc` removes them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
@@ -113,18 +113,24 @@ class CheckpointStore:
             StoreFailed: if the disk cannot read them.
         """
         manifest = self.manifest(digest)
-        self._compare(digest, manifest)
-        blobs = self.blobs.get(block.blob for block in manifest.blocks)
-        tensors: dict[str, dict[str, dict[str, Array]]] = {}
-        seen: set[str] = set()
-        for block in manifest.blocks:
-            # Two blocks of a network may be equal and stored once; their tensors must not share memory.
-            data = blobs[block.blob].copy() if block.blob in seen else blobs[block.blob]
-            seen.add(block.blob)
-            named = tensors.setdefault(block.role, {}).setdefault(block.block, {})
-            for name, shape, offset in zip(block.names, block.shapes, block.offsets, strict=True):
-                named[name] = np.ndarray(shape, data.dtype, data, offset * data.itemsize)
-        return Loaded(manifest, tensors)
+        return Loaded(manifest, self._tensors(digest, manifest.blocks))
+
+    def load_blocks(self, digest: str, blocks: Collection[str], role: str = "model") -> dict[str, dict[str, Array]]:
+        """Reads some blocks of a checkpoint and checks them; the others may be gone.
+
+        Args:
+            digest: the checkpoint's manifest.
+            blocks: names of blocks in the network.
+            role: which part of the state.
+
+        Returns:
+            The tensors by block and name. A block that the manifest does not name is left out: it has no tensors.
+
+        Raises:
+            InvalidDigest, ManifestMissing, ManifestCorrupt, BlobMissing, BlobCorrupt, StoreFailed: as `load`.
+        """
+        wanted = [each for each in self.manifest(digest).blocks if each.role == role and each.block in blocks]
+        return self._tensors(digest, wanted).get(role, {})
 
     def manifest(self, digest: str) -> CheckpointManifest:
         """Reads a checkpoint's manifest, and checks that it is what was stored and possible.
@@ -169,10 +175,25 @@ class CheckpointStore:
             replace_durably(path, data, self._temporary)
         return digest
 
-    def _compare(self, digest: str, manifest: CheckpointManifest) -> None:
+    def _tensors(self, digest: str, blocks: Sequence[BlockManifest]) -> dict[str, dict[str, dict[str, Array]]]:
+        """Reads blocks of a manifest; returns their tensors by role, block and name."""
+        self._compare(digest, blocks)
+        blobs = self.blobs.get(block.blob for block in blocks)
+        tensors: dict[str, dict[str, dict[str, Array]]] = {}
+        seen: set[str] = set()
+        for block in blocks:
+            # Two blocks of a network may be equal and stored once; their tensors must not share memory.
+            data = blobs[block.blob].copy() if block.blob in seen else blobs[block.blob]
+            seen.add(block.blob)
+            named = tensors.setdefault(block.role, {}).setdefault(block.block, {})
+            for name, shape, offset in zip(block.names, block.shapes, block.offsets, strict=True):
+                named[name] = np.ndarray(shape, data.dtype, data, offset * data.itemsize)
+        return tensors
+
+    def _compare(self, digest: str, blocks: Sequence[BlockManifest]) -> None:
         """Checks that blocks are as long as the manifest says, before any is read."""
-        entries = self.blobs.locate([block.blob for block in manifest.blocks])
-        for block in manifest.blocks:
+        entries = self.blobs.locate([block.blob for block in blocks])
+        for block in blocks:
             entry = entries[block.blob]
             if (entry.dtype, entry.length) != (block.dtype, block.length):
                 raise ManifestCorrupt(digest, f"its block {block.role}/{block.block} is not the one that is stored")

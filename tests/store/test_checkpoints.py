@@ -80,6 +80,40 @@ def test_loaded_tensors_are_writable_and_do_not_overlap_even_where_blocks_are_eq
     assert equal(checkpoints.load(digest).tensors["model"], {"a": alike, "b": alike})
 
 
+def test_some_blocks_are_read_alone_and_the_others_may_be_gone(tmp_path: Path) -> None:
+    checkpoints = CheckpointStore(tmp_path)
+    digest = save(checkpoints)
+    wanted = ("cells.1", "cells.3")
+    keep = [
+        each.blob for each in checkpoints.manifest(digest).blocks if (each.role, each.block) == ("model", "cells.1")
+    ]
+    assert equal(checkpoints.load_blocks(digest, wanted), {name: state(1)["model"][name] for name in wanted})
+    assert equal(
+        checkpoints.load_blocks(digest, wanted[:1], "optimizer"), {"cells.1": state(1)["optimizer"]["cells.1"]}
+    )
+    assert checkpoints.load_blocks(digest, ["elsewhere"]) == {}
+    (pack,) = checkpoints.blobs.names()
+    assert checkpoints.blobs.rewrite(pack, keep, newer_than=float("inf"))
+    assert equal(checkpoints.load_blocks(digest, wanted[:1]), {"cells.1": state(1)["model"]["cells.1"]})
+    for ask in (lambda: checkpoints.load(digest), lambda: checkpoints.load_blocks(digest, wanted)):
+        with pytest.raises(BlobMissing):
+            ask()
+
+
+def test_a_damaged_block_is_noticed_by_who_reads_it_and_by_nobody_else(tmp_path: Path) -> None:
+    checkpoints = CheckpointStore(tmp_path)
+    digest = save(checkpoints)
+    weights = state(1)["model"]["cells.2"]["cells.2.weight"].tobytes()
+    (pack,) = checkpoints.blobs.names()
+    chunk = checkpoints.blobs.packs / pack[:2] / pack / "c.0"
+    flip(chunk, chunk.read_bytes().index(weights) + 5)
+    with pytest.raises(BlobCorrupt):
+        checkpoints.load_blocks(digest, ["cells.1", "cells.2"])
+    assert equal(checkpoints.load_blocks(digest, ["cells.1"]), {"cells.1": state(1)["model"]["cells.1"]})
+    with pytest.raises(ManifestMissing):
+        checkpoints.load_blocks("0" * 64, ["cells.1"])
+
+
 def test_bfloat16_is_named_in_the_manifest(tmp_path: Path) -> None:
     checkpoints = CheckpointStore(tmp_path)
     tensors = {"model": {"a": {"w": np.arange(4, dtype=np.uint16).reshape(2, 2), "n": np.array(3, dtype=np.uint16)}}}
