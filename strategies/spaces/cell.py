@@ -17,8 +17,10 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from store.records.base import Config
-from store.records.candidates import Architecture, Named
+from store.records.candidates import Architecture, Named, Proxy
+from store.records.knowledge import BlockKey
 from strategies.errors import InvalidArchitecture
+from strategies.spaces.blocks import KeyFormat, cell_blocks, cell_format
 from strategies.spaces.genotype import (
     DARTS_OPERATIONS,
     FIRST_NODE,
@@ -149,6 +151,29 @@ class CellSpace:
             InvalidArchitecture: if the genes are not of this space.
         """
         return of_cells(self.decode(architecture))
+
+    @property
+    def block_choices(self) -> tuple[int, ...]:
+        """The number of values of each token of a block's key (`strategies.spaces.blocks`)."""
+        return self._keys.choices
+
+    def blocks(self, architecture: Architecture, proxy: Proxy) -> tuple[BlockKey, ...]:
+        """Returns the network's blocks: the stem, or both, and every cell (`strategies.spaces.blocks`).
+
+        The genes are taken as they are: terms of a node in another order are parameters in another order.
+
+        Raises:
+            InvalidArchitecture: if the genes are not of this space.
+            InvalidOptions: if the proxy has more channels than keys can tell apart.
+        """
+        genotype, genes = self.decode(architecture), architecture.genes
+        half = len(genes) // len(CELLS)
+        outputs = {False: len(genotype.normal_concat), True: len(genotype.reduce_concat)}
+        return cell_blocks(self._keys, {False: genes[:half], True: genes[half:]}, outputs, proxy)
+
+    @cached_property
+    def _keys(self) -> KeyFormat:
+        return cell_format(self.choices[: len(self.choices) // len(CELLS)])
 
     def mutate(
         self, architecture: Architecture, rng: np.random.Generator, weights: Mapping[str, float] | None = None

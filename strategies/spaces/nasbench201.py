@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from store.records.base import Config
-from store.records.candidates import Architecture, Named
+from store.records.candidates import Architecture, Named, Proxy
+from store.records.knowledge import BlockKey
 from strategies.errors import InvalidArchitecture, InvalidGenotype
+from strategies.spaces.blocks import KeyFormat, bench_blocks, bench_format
 from strategies.spaces.work import of_bench
 
 NAME = "nasbench201"
@@ -168,6 +170,24 @@ class BenchSpace:
             InvalidArchitecture: if the genes are not of this space.
         """
         return of_bench(self.decode(architecture))
+
+    @property
+    def block_choices(self) -> tuple[int, ...]:
+        """The number of values of each token of a block's key (`strategies.spaces.blocks`)."""
+        return self._keys.choices
+
+    def blocks(self, architecture: Architecture, proxy: Proxy) -> tuple[BlockKey, ...]:
+        """Returns the network's blocks: stem, cells, the two that halve the size, and the last normalisation.
+
+        Raises:
+            InvalidArchitecture: if the genes are not of this space.
+            InvalidOptions: if the proxy has more channels than keys can tell apart.
+        """
+        return bench_blocks(self._keys, self._checked(architecture), proxy)
+
+    @cached_property
+    def _keys(self) -> KeyFormat:
+        return bench_format(self.choices)
 
     def mutate(
         self, architecture: Architecture, rng: np.random.Generator, weights: Mapping[str, float] | None = None
