@@ -16,12 +16,15 @@ import msgpack
 from pydantic import BaseModel
 
 from store.records.events import StateSaved
-from store.records.outcomes import OUTCOME, AnyOutcome
+from store.records.knowledge import Inheritance
+from store.records.outcomes import OUTCOME, AnyOutcome, Reason
 
 Payload = Mapping[str, Any]
 
 # Failures that say nothing about the candidate: another search tries again.
-TRANSIENT = frozenset({"crashed", "hung", "device", "disk_full", "corrupt_checkpoint", "error", "out_of_memory"})
+TRANSIENT: frozenset[Reason] = frozenset(
+    {"crashed", "hung", "device", "disk_full", "corrupt_checkpoint", "corrupt_block", "error", "out_of_memory"}
+)
 
 
 class Checkpoint(NamedTuple):
@@ -34,12 +37,19 @@ class Checkpoint(NamedTuple):
 
 @dataclass(slots=True)
 class SearchMemory:
-    """Where one search is."""
+    """Where one search is.
+
+    Attributes:
+        matched: what the knowledge pool answered, packed, by call; of the calls since the last saved state.
+        pooled: the checkpoint that entered the pool, by call; likewise.
+    """
 
     spec: dict[str, Any]
     status: str = "interrupted"
     requests: dict[int, str] = field(default_factory=dict)
     delivered: dict[tuple[int, int], str] = field(default_factory=dict)
+    matched: dict[int, bytes] = field(default_factory=dict)
+    pooled: dict[int, str] = field(default_factory=dict)
     failures: dict[str, bytes] = field(default_factory=dict)
     saved: Payload | None = None
     result: dict[str, Any] | None = None
@@ -48,6 +58,11 @@ class SearchMemory:
     def restored(self) -> StateSaved | None:
         """The last saved state, if there is one."""
         return StateSaved.model_validate(self.saved) if self.saved else None
+
+    def inheritance(self, call: int) -> Inheritance | None:
+        """What the knowledge pool answered at a call, if that is recorded."""
+        packed = self.matched.get(call)
+        return None if packed is None else Inheritance.model_validate(msgpack.unpackb(packed, raw=False))
 
 
 class Memory:
@@ -73,6 +88,8 @@ class Memory:
             "job_failed": self._job_failed,
             "delivered": self._delivered,
             "state_saved": self._state_saved,
+            "weights_matched": self._weights_matched,
+            "weights_pooled": self._weights_pooled,
         }
 
     def apply(self, kind: str, event: Payload) -> None:
@@ -165,7 +182,19 @@ class Memory:
         self.searches[event["search"]].delivered[event["call"], event["index"]] = event["job"]
 
     def _state_saved(self, event: Payload) -> None:
-        self.searches[event["search"]].saved = event
+        """Keeps the state; what the search asked the pool before it, it never asks again."""
+        search = self.searches[event["search"]]
+        search.saved = event
+        for recorded in (search.matched, search.pooled):
+            for call in [call for call in recorded if call < event["calls"]]:
+                del recorded[call]
+
+    def _weights_matched(self, event: Payload) -> None:
+        self.searches[event["search"]].matched[event["call"]] = _pack(event["inheritance"])
+
+    def _weights_pooled(self, event: Payload) -> None:
+        contribution = _plain(event["contribution"])
+        self.searches[event["search"]].pooled[event["call"]] = contribution["checkpoint"]
 
 
 def _plain(value: Any) -> Any:

@@ -34,7 +34,7 @@ from store.records.messages import AnyReport
 from store.records.outcomes import Failure, Reason
 from store.records.requests import AnyRequest, Compute, Evaluate, Train, describe
 
-FINAL: frozenset[Reason] = frozenset({"diverged", "bad_request"})
+FINAL: frozenset[Reason] = frozenset({"diverged", "bad_request", "corrupt_block"})
 UNCOUNTED: frozenset[Reason] = frozenset({"disk_full", "corrupt_checkpoint"})
 FIRST_DELAY, LONGEST_DELAY = 0.2, 60.0
 QUICK_SECONDS = 0.05
@@ -208,7 +208,7 @@ class Scheduler:
 
     def _failed(self, job: Job, message: messages.Failed) -> None:
         counted = None
-        if message.reason == "corrupt_checkpoint":
+        if message.reason in {"corrupt_checkpoint", "corrupt_block"}:
             counted = not self._set_aside(job, message)
         if message.reason == "disk_full" and self.paused is None:
             self.paused = f"the store's disk is full, waiting for space ({message.message})"
