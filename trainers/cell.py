@@ -28,10 +28,13 @@ class CellTrainer:
     def train(self, job: Job) -> Trained:
         """Trains the candidate of a `Train` request to its epochs, from `job.resume` if that is given.
 
+        Else it starts from random weights, but for the blocks that the candidate inherits.
+
         Raises:
             Stopping: when the job was asked to stop, after a save.
             Diverged: if a loss is not finite.
-            BadRequest: if the data, the setting or the checkpoint cannot be used.
+            BadRequest: if the data, the setting, the checkpoint or what is to be inherited cannot be used.
+            InheritedBlockLost: if a block to inherit cannot be read.
             StoreError: if a checkpoint cannot be read or written.
         """
         request = cast(Train, job.request)
@@ -40,7 +43,9 @@ class CellTrainer:
         plan.check_recipe()
         training = Training(job, plan, self._device_data(job, plan))
         try:
-            if job.resume is not None:
+            if job.resume is None:
+                training.inherit()
+            else:
                 training.restore(job.resume)
             while training.epoch < request.epochs:
                 training.run_epoch()
@@ -82,7 +87,12 @@ class CellTrainer:
                 raise ImpossibleSetting("measure.device", request.device, f"the worker's device, {job.device}")
             milliseconds = latency.milliseconds(job, plan)
         parameters, multiply_adds = plan.cost()
-        return Measured(parameters=parameters, multiply_adds=multiply_adds, latency_ms=milliseconds)
+        return Measured(
+            parameters=parameters,
+            multiply_adds=multiply_adds,
+            latency_ms=milliseconds,
+            image_shape=(plan.shape.input_channels, plan.resolution, plan.resolution),
+        )
 
     def _device_data(self, job: Job, plan: Plan) -> DeviceData:
         candidate = plan.candidate

@@ -12,6 +12,8 @@ from store.records.candidates import Architecture, Candidate
 from store.records.outcomes import EpochMetrics
 from trainers.options import ScriptedOptions
 
+HEAD_START = 2.0
+"""Epochs that a network is ahead whose every block starts from trained weights."""
 _DIGITS = 9  # beyond these, exp and log may differ between machines
 
 
@@ -21,23 +23,26 @@ class Curve:
 
     The limit depends on the genes alone, and smoothly: an architecture that differs in one gene has a similar one, so
     that a search which mutates good architectures finds better ones. The deviations depend on the whole candidate.
+    A candidate that inherits blocks is `ahead` by so many epochs: a(e + ahead).
     """
 
     candidate: str
     limit: float
     rate: float
     noise: float
+    ahead: float = 0.0
 
     @classmethod
     def of(cls, candidate: Candidate, options: ScriptedOptions) -> Curve:
         """Returns a candidate's curve."""
         span = options.highest - options.lowest
         limit = options.lowest + span * quality(candidate.architecture)
-        return cls(candidate.id, limit, options.rate, options.noise)
+        ahead = HEAD_START * len(candidate.initial) / options.blocks
+        return cls(candidate.id, limit, options.rate, options.noise, ahead)
 
     def accuracy(self, epoch: int) -> float:
         """The validation accuracy in [0, 1] after so many epochs."""
-        smooth = self.limit * (1 - math.exp(-self.rate * epoch))
+        smooth = self.limit * (1 - math.exp(-self.rate * (epoch + self.ahead)))
         deviation = 2 * _uniform(f"{self.candidate}:{epoch}") - 1
         return min(1.0, max(0.0, round(smooth + self.noise * deviation, _DIGITS)))
 

@@ -16,12 +16,14 @@ TrainerError
 │   ├── CheckpointMismatch
 │   ├── UnknownTrainer
 │   ├── UnknownRecipe
-│   └── UnknownComputation
+│   ├── UnknownComputation
+│   └── InvalidAgentRequest
 ├── ExportError
 │   ├── ExportUnavailable
 │   ├── ExportRefused
 │   └── ExportDiffers
 ├── Diverged
+├── InheritedBlockLost
 ├── ChannelClosed
 └── HandshakeRefused
 """
@@ -167,6 +169,14 @@ class UnknownComputation(BadRequest):
         super().__init__(f"compute.function is {function!r:.120}: {why}")
 
 
+class InvalidAgentRequest(BadRequest):
+    """Raised when the agent is asked for what cannot be, or its arrays are not of such an agent."""
+
+    def __init__(self, key: str, found: str, expected: str) -> None:
+        self.key = key
+        super().__init__(f"agent request: {key}: {found:.200}; expected {expected}")
+
+
 class ExportError(TrainerError):
     """Base of what can be wrong with taking a network out of the store."""
 
@@ -208,6 +218,23 @@ class Diverged(TrainerError):
     def __init__(self, epoch: int, step: int, what: str = "the training loss") -> None:
         self.epoch, self.step = epoch, step
         super().__init__(f"{what} is not finite in epoch {epoch}, step {step}")
+
+
+class InheritedBlockLost(TrainerError):
+    """Raised when a block that a candidate starts from cannot be read. Without it this candidate cannot be trained.
+
+    Random weights would do for the network, but they would make another candidate.
+
+    Attributes:
+        checkpoint: digest of the manifest that names the block.
+        blobs: digests of the damaged or missing blobs, if it is they and not the manifest.
+    """
+
+    def __init__(self, checkpoint: str, why: Exception, blobs: tuple[str, ...] = ()) -> None:
+        self.checkpoint, self.blobs = checkpoint, blobs
+        super().__init__(
+            f"the candidate starts from blocks of checkpoint {checkpoint[:8]}, which cannot be read: {why}"
+        )
 
 
 class ChannelClosed(TrainerError):

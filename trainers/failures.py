@@ -27,6 +27,7 @@ from trainers.errors import (
     DataPathMissing,
     DataVariableUnset,
     Diverged,
+    InheritedBlockLost,
     TableChanged,
     TableMissing,
     TrainerError,
@@ -49,14 +50,14 @@ def classify(error: BaseException, assign: Assign) -> Failed:
     reason = reason_of(error)
     if isinstance(assign.request, Compute) and reason == "diverged":
         reason = "error"  # a computation has no loss: it returned what cannot be kept
-    corrupt = reason == "corrupt_checkpoint"
+    checkpoint, blobs = _unreadable(error, assign)
     return Failed(
         job=assign.job,
         attempt=assign.attempt,
         reason=reason,
         message=_message(error),
-        checkpoint=_checkpoint(error, assign) if corrupt else None,
-        blobs=(error.digest,) if isinstance(error, BlobMissing | BlobCorrupt) else (),
+        checkpoint=checkpoint,
+        blobs=blobs,
     )
 
 
@@ -68,6 +69,8 @@ def reason_of(error: BaseException) -> Reason:
     match error:
         case BlobMissing() | BlobCorrupt() | ManifestMissing() | ManifestCorrupt():
             return "corrupt_checkpoint"
+        case InheritedBlockLost():
+            return "corrupt_block"
         case Diverged() | NotCanonical():
             return "diverged"
         case DataPathMissing() | DataVariableUnset() | DataChanged() | TableMissing() | TableChanged():
@@ -118,11 +121,21 @@ def _reason_of_torch(error: RuntimeError) -> Reason:
     return "device" if any(sign in text for sign in _DEVICE) else "error"
 
 
-def _checkpoint(error: BaseException, assign: Assign) -> str | None:
-    """The manifest that could not be used: the one that the error names, else the one that the order said to read."""
-    if isinstance(error, ManifestMissing | ManifestCorrupt):
-        return error.digest
-    return assign.request.checkpoint if isinstance(assign.request, Evaluate) else assign.resume
+def _unreadable(error: BaseException, assign: Assign) -> tuple[str | None, tuple[str, ...]]:
+    """The manifest that could not be used, and its blobs: what the error names, else what the order said to read."""
+    match assign.request:
+        case Evaluate(checkpoint=checkpoint) | Compute(state=checkpoint):
+            read = checkpoint
+        case _:
+            read = assign.resume
+    match error:
+        case InheritedBlockLost():
+            return error.checkpoint, error.blobs
+        case ManifestMissing() | ManifestCorrupt():
+            return error.digest, ()
+        case BlobMissing() | BlobCorrupt():
+            return read, (error.digest,)
+    return None, ()
 
 
 def _message(error: BaseException) -> str:

@@ -47,11 +47,8 @@ class Plan(NamedTuple):
             DataError: if the data set cannot be used.
             StoreError: if its decoded images cannot be kept.
             Stopping: if the job is asked to stop while they are decoded.
-            ImpossibleSetting: if the proxy does not fit the images or the networks of the space, or blocks are to be
-                inherited.
+            ImpossibleSetting: if the proxy does not fit the images or the networks of the space.
         """
-        if candidate.initial:
-            raise ImpossibleSetting("candidate.initial", candidate.initial, "no blocks: this trainer inherits none")
         device = torch.device(job.device)
         make_deterministic(device)
         genotype = spaces.create(candidate.space).decode(candidate.architecture)

@@ -1,7 +1,8 @@
 """The `scripted` trainer: plays a learning curve, with checkpoints that are real. Free of torch.
 
 The whole daemon is tested with it, so it is strict where a real training is: its made-up weights depend on every step
-that was made, once and in order, so that a checkpoint which was resumed wrongly has another digest at the end.
+that was made, once and in order, so that a checkpoint which was resumed wrongly has another digest at the end. Blocks
+that a candidate inherits are really read, and the curve is `curve.HEAD_START` epochs ahead if all are inherited.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from store.records.base import digest
 from store.records.candidates import Candidate
 from store.records.outcomes import EpochMetrics, Evaluated, Measured, Trained, best_accuracy
 from store.records.requests import Evaluate, Measure, Train
+from trainers import inheritance
 from trainers.curve import Curve, loss
 from trainers.errors import CheckpointMismatch
 from trainers.job import Job, Stopping
@@ -24,6 +26,7 @@ from trainers.options import ScriptedOptions
 SLICE_SECONDS = 0.02
 EVALUATED_IMAGES = 1000
 TRAINING_IMAGES = 10_000
+IMAGE_CHANNELS, IMAGE_SIDE = 3, 32
 _TENSOR = "weight"
 
 Weights = npt.NDArray[np.float32]
@@ -38,10 +41,13 @@ class ScriptedTrainer:
         Raises:
             Stopping: after a save, when the job was asked to stop.
             CheckpointMismatch: if the checkpoint to go on from is of another candidate, or past the epochs asked for.
+            ImpossibleSetting, InheritedBlockLost: if what the candidate starts from cannot be used.
         """
         request = cast(Train, job.request)
         play = _Play(job, request.candidate)
-        if job.resume is not None:
+        if job.resume is None:
+            play.inherit()
+        else:
             play.restore(job.resume)
         if (play.epoch, play.step) > (request.epochs, 0):
             raise CheckpointMismatch(play.checkpoint or "", f"epoch {request.epochs}", "it is past")
@@ -74,8 +80,13 @@ class ScriptedTrainer:
         """Gives made-up costs, the same for the same architecture; a latency only where a device was named."""
         request = cast(Measure, job.request)
         parameters, multiply_adds = _cost(request.candidate, cast(ScriptedOptions, job.options))
-        latency = multiply_adds / 1e6 if request.device is not None else None
-        return Measured(parameters=parameters, multiply_adds=multiply_adds, latency_ms=latency)
+        side = request.candidate.proxy.resolution or IMAGE_SIDE
+        return Measured(
+            parameters=parameters,
+            multiply_adds=multiply_adds,
+            latency_ms=multiply_adds / 1e6 if request.device is not None else None,
+            image_shape=(IMAGE_CHANNELS, side, side),
+        )
 
 
 class _Play:
@@ -90,7 +101,9 @@ class _Play:
         self._saved_at: tuple[int, int] = (0, 0)
         self._job = job
         self._candidate = candidate.id
-        blocks = [f"block{number}" for number in range(self.options.blocks if self.options.checkpoint else 0)]
+        self._blocks = [f"block{number}" for number in range(self.options.blocks)]
+        self._initial = candidate.initial
+        blocks = self._blocks if self.options.checkpoint else []
         self._model = {block: np.ones(self.options.floats, np.float32) for block in blocks}
         self._momentum = {block: np.zeros(self.options.floats, np.float32) for block in blocks}
 
@@ -106,6 +119,15 @@ class _Play:
         self._job.strike(self.epoch)
         self.history.append(self.curve.metrics(self.epoch))
         self._save(self.history[-1])
+
+    def inherit(self) -> None:
+        """Takes over the blocks that the candidate starts from."""
+        if not self._initial:
+            return
+        inherited = inheritance.read(self._job.checkpoints, inheritance.origins(self._initial, self._blocks))
+        for block, weights in self._model.items():
+            for array in inheritance.fitted({_TENSOR: weights}, inherited.get(block, {}), ()).values():
+                weights[:] = array
 
     def restore(self, checkpoint: str) -> None:
         """Takes over a checkpoint's weights and position.

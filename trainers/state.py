@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from trainers import inheritance
 from trainers.errors import CheckpointMismatch
 from trainers.networks.base import Network
+from trainers.networks.operations import Operation
 from trainers.sgd import SGD
 
 Array = npt.NDArray[np.generic]
@@ -65,6 +67,23 @@ def restore(digest: str, tensors: Tensors, network: Network, optimizer: SGD | No
             raise CheckpointMismatch(digest, "/".join(place), found)
     for place, target in places.items():
         target.copy_(sources[place])
+
+
+@torch.no_grad()
+def inherit(network: Network, tensors: Mapping[str, Mapping[str, Array]]) -> None:
+    """Writes what blocks inherit into a network that is initialised; what they do not inherit stays as it is.
+
+    Args:
+        network: of any architecture and setting.
+        tensors: by block of the network and name, as `inheritance.read` gives them, of any shapes.
+    """
+    own = tensors_of(network)[MODEL]
+    for block, inherited in tensors.items():
+        places = network.blocks()[block]
+        modules = network.get_submodule(block).named_modules()
+        operations = {name for name, module in modules if name and isinstance(module, Operation)}
+        for name, array in inheritance.fitted(own.get(block, {}), inherited, operations).items():
+            places[name].copy_(torch.from_numpy(array))
 
 
 def _places(network: Network, optimizer: SGD | None) -> Iterator[tuple[tuple[str, str, str], Tensor]]:

@@ -2,7 +2,7 @@
 
 There are no weights. A training's checkpoint is a real manifest without blocks: it says which epoch of which candidate
 it is, so that epochs are counted, resumed and evaluated as for any other trainer; 1.4 kilobytes for 12 epochs, written
-once.
+once. What a candidate starts from plays no part either: the networks of a table were trained from random weights.
 """
 
 from __future__ import annotations

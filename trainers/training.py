@@ -15,7 +15,7 @@ from torch import Tensor
 
 from store.records.outcomes import EpochMetrics, Trained, best_accuracy
 from store.records.requests import Train
-from trainers import state
+from trainers import inheritance, state
 from trainers.capture import WINDOW, Captured, CudaGraphs
 from trainers.data import DeviceData
 from trainers.errors import CheckpointMismatch, Diverged
@@ -45,6 +45,17 @@ class Training:
         self._history: list[EpochMetrics] = []
         self._saved = (0, 0, "")
         self._started, self._images_done = time.monotonic(), 0
+
+    def inherit(self) -> None:
+        """Gives the network what its candidate says that it starts from; the rest, and all momentum, is as it was.
+
+        Raises:
+            ImpossibleSetting: if the candidate names what cannot be inherited.
+            InheritedBlockLost: if a block cannot be read.
+        """
+        if initial := self._plan.candidate.initial:
+            origins = inheritance.origins(initial, self._network.blocks())
+            state.inherit(self._network, inheritance.read(self._job.checkpoints, origins))
 
     def restore(self, digest: str) -> None:
         """Takes over a checkpoint: the next step is the one after its last."""
