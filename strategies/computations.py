@@ -37,7 +37,8 @@ class Computations:
             return Computed(value=arrays.pack(function(*arguments)))
         before = None if request.state is None else arrays.unpack(self._state(request.state))
         after, value = function(before, *arguments)
-        return Computed(value=arrays.pack(value), state=self._keep(request, arrays.pack(after)))
+        kept = arrays.pack(arrays.checked_blocks(after))
+        return Computed(value=arrays.pack(value), state=self._keep(request, kept))
 
     def _state(self, wanted: str) -> bytes:
         """Returns a state, made again if it is no longer kept, from the newest one before it that is."""

@@ -94,9 +94,9 @@ class Worker:
     def _answer(self, job: Job) -> Trained | Evaluated | Measured | Computed:
         request = job.request
         if isinstance(request, Compute):
-            from trainers.compute import compute  # brings numpy
+            from trainers.compute import compute_job  # brings numpy
 
-            return compute(request)
+            return compute_job(job)
         trainer = self._trainer(request.candidate.trainer.name)
         match request:
             case Train():

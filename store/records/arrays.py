@@ -7,6 +7,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from store.errors import NotCanonical
 from store.records.base import canonical
 
 _MARK = "__array__"
@@ -24,6 +25,29 @@ def pack(value: Any) -> bytes:
 def unpack(data: bytes) -> Any:
     """Returns what `pack` was given; tuples come back as lists."""
     return msgpack.unpackb(data, raw=False, object_hook=_decode, strict_map_key=False)
+
+
+def checked_blocks(value: Any) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
+    """Returns the arrays that a computation leaves behind, if they are what the store can give back just so.
+
+    Raises:
+        NotCanonical: if they are anything but numeric arrays by block and name, no block of them empty.
+    """
+    if not isinstance(value, dict) or not all(_is_block(name, block) for name, block in value.items()):
+        raise NotCanonical(value, "expected numeric arrays as {block: {name: array}}, in every block one at least")
+    return value
+
+
+def _is_block(name: Any, block: Any) -> bool:
+    return (
+        isinstance(name, str)
+        and isinstance(block, dict)
+        and len(block) > 0
+        and all(
+            isinstance(key, str) and isinstance(array, np.ndarray) and array.dtype.kind in "biuf"
+            for key, array in block.items()
+        )
+    )
 
 
 def _encode(value: Any) -> Any:

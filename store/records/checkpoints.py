@@ -13,6 +13,8 @@ from store.records.base import Record
 from store.records.outcomes import EpochMetrics
 
 Count = Annotated[int, Field(ge=0, lt=1 << 60)]
+STATE = "state"
+"""The role of what a computation leaves behind."""
 
 
 class BlockManifest(Record):
@@ -22,7 +24,7 @@ class BlockManifest(Record):
     2 ms, as records in 10).
     """
 
-    role: str = Field(description="`model` or `optimizer`")
+    role: str = Field(description="`model`, `optimizer`, or `state` of a computation")
     block: str = Field(description="the block's name in the network")
     dtype: str = Field(description="element type, a key of `store.elements.DTYPES`")
     blob: str = Field(description="digest of the block's bytes")
@@ -45,13 +47,13 @@ class BlockManifest(Record):
 
 
 class CheckpointManifest(Record):
-    """A training's state after `step` steps of the epoch that follows `epoch` whole ones.
+    """A training's state after `step` steps of the epoch that follows `epoch` whole ones; or a computation's.
 
     It holds no clock reading, path, process number or attempt: the same training gives the same manifest, and so the
     same digest, on any machine and however often it was killed.
     """
 
-    candidate: str
+    candidate: str = Field(description="its digest; of a computation the request's")
     epoch: Count
     step: Count
     history: tuple[EpochMetrics, ...] = Field(description="of the whole epochs")
