@@ -20,10 +20,10 @@ class Experience(NamedTuple):
     """A trained sample.
 
     Attributes:
-        genes: its architecture's tokens; T of them.
+        genes: its tokens as they were drawn, T of them; two encodings can be one architecture.
         log_probabilities: of each token when it was drawn, float32, (T,).
         reward: its real reward; finite.
-        individual: its number in the search's history.
+        individual: its architecture's number in the search's history.
     """
 
     genes: tuple[int, ...]
@@ -46,7 +46,7 @@ class ExperienceBuffer:
         if capacity < 1:
             raise ValueError(f"a buffer holds at least one sample, not {capacity}")
         self.capacity = capacity
-        self._held: dict[tuple[int, ...], Experience] = {}
+        self._held: dict[int, Experience] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -75,8 +75,8 @@ class ExperienceBuffer:
         """
         if not (math.isfinite(sample.reward) and np.isfinite(sample.log_probabilities).all()):
             raise ValueError(f"only finite numbers can be learnt from again: {sample!r:.200}")
-        self._held.pop(sample.genes, None)
-        self._held[sample.genes] = sample
+        self._held.pop(sample.individual, None)
+        self._held[sample.individual] = sample
         if len(self._held) > self.capacity:
             del self._held[next(iter(self._held))]
 

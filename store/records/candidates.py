@@ -173,8 +173,12 @@ class Candidate(Record):
         return other
 
     def inheriting(self, initial: tuple[str, ...]) -> Candidate:
-        """Returns the candidate that starts from other candidates' blocks: another one, with a digest of its own."""
-        return self.model_copy(update={"initial": initial}) if initial else self
+        """Returns the candidate that starts from these blocks alone: another one, with a digest of its own.
+
+        A copy would keep the digests that were computed of this one.
+        """
+        fields = {name: getattr(self, name) for name in Candidate.model_fields}
+        return Candidate.model_construct(**fields | {"initial": initial})
 
 
 def candidate_id(payload: Mapping[str, Any]) -> str:

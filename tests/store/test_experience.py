@@ -72,9 +72,9 @@ def test_the_oldest_leaves_when_it_is_full() -> None:
 
 def test_a_new_sample_of_an_architecture_takes_the_old_ones_place() -> None:
     buffer = filled(0.1, 0.2, 0.3, capacity=3)
-    again = Experience((0, 1), np.array([-2.0, -3.0], dtype=np.float32), 0.9, 7)
+    again = Experience((1, 0), np.array([-2.0, -3.0], dtype=np.float32), 0.9, individual=0)
     buffer.add(again)
-    assert [one.genes[0] for one in buffer.held] == [1, 2, 0], "it is the newest now"
+    assert [one.individual for one in buffer.held] == [1, 2, 0], "it is the newest now"
     assert buffer.held[-1] is again
     assert len(buffer) == 3
 
@@ -83,9 +83,9 @@ def test_a_new_sample_of_an_architecture_takes_the_old_ones_place() -> None:
 def test_what_is_not_finite_never_enters(bad: float) -> None:
     buffer = filled(0.5)
     with pytest.raises(ValueError, match="finite"):
-        buffer.add(sample(1, bad))
+        buffer.add(sample(1, bad, individual=1))
     with pytest.raises(ValueError, match="finite"):
-        buffer.add(sample(1)._replace(log_probabilities=np.array([0.0, bad], dtype=np.float32)))
+        buffer.add(sample(1, individual=1)._replace(log_probabilities=np.array([0.0, bad], dtype=np.float32)))
     assert len(buffer) == 1
 
 

@@ -58,6 +58,18 @@ def test_a_candidate_made_from_another_is_the_one_that_is_made_from_the_start() 
     assert candidate_id(made.model_dump()) == made.id
 
 
+def test_a_candidate_that_inherits_blocks_has_a_name_of_its_own_also_where_the_other_was_named_before() -> None:
+    plain_one = candidate()
+    assert plain_one.id
+    initial = (f"stem={'0' * 64}/stem",)
+    made = plain_one.inheriting(initial)
+    fresh = Candidate.model_validate(candidate().model_dump() | {"initial": initial})
+    assert made == fresh
+    assert made.id == fresh.id != plain_one.id
+    assert candidate_id(made.model_dump()) == made.id
+    assert made.inheriting(()).id == plain_one.id
+
+
 @given(plain)
 def test_a_digest_does_not_depend_on_the_order_of_keys_or_the_kind_of_sequence(value: Any) -> None:
     assert digest(value) == digest(shuffled(value))
