@@ -58,6 +58,7 @@ class UnknownSearch(OrchestratorError):
     """Raised when no search, or more than one, goes by a name or an id's beginning."""
 
     def __init__(self, name: str, found: Sequence[str]) -> None:
+        self.found = tuple(found)
         how = f"stands for {len(found)}: {', '.join(item[:12] for item in found)}" if found else "is not in this store"
         super().__init__(f"search {name!r} {how}; `coldframe list` shows all")
 

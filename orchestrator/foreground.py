@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 import msgpack
 
-from orchestrator import collector, devices, preparing
+from orchestrator import collector, devices, preparing, transfers
 from orchestrator.errors import OrchestratorError, SearchCrashed
+from orchestrator.knowledge import Knowledge
 from orchestrator.memory import Memory
 from orchestrator.observer import Observer
 from orchestrator.reactions import Terms
@@ -24,6 +26,7 @@ from orchestrator.runtime import Runtime
 from orchestrator.searches import SearchPort
 from orchestrator.spec import Plan, check_totals, load
 from store.errors import StoreError
+from store.format import is_store
 from store.opening import Store
 from store.records.base import digest
 from store.records.events import (
@@ -77,10 +80,16 @@ def run_plan(plan: Plan, store: Path, *, workers: int | None = None, observer: O
     """Runs a search that is planned already, as `run` does with what its file says.
 
     Raises:
+        SpecError: if it refers to searches of the store that it cannot start from.
         TotalLowered, StoreError, SearchCrashed: as `run`.
     """
     slots = devices.slots(plan.spec.resources.device, workers or plan.spec.resources.workers)
+    if not is_store(store):
+        plan = transfers.resolve(plan, None).plan  # what refers to nothing is refused before a store is made
     with Store.open(store, write=True, create=True) as opened:
+        plan, remarks = transfers.resolve(plan, opened.journal)
+        for remark in remarks:
+            observer.told(remark)
         foreground = Foreground(opened, plan, observer, slots)
         try:
             return anyio.run(foreground.run)
@@ -107,7 +116,11 @@ class Foreground:
             check_totals(plan, before)
             if known.status == "finished" and digest(before.strategy) == digest(plan.spec.strategy):
                 return RunEnd(plan.id, "finished", repeated=True)
-        runtime = Runtime(self._store, self._memory, plan.spec.resources, self._observer)
+        with closing(Knowledge(self._store, plan.spec.resources.pool_bytes)) as knowledge:
+            await self._run(Runtime(self._store, self._memory, plan.spec.resources, self._observer, knowledge))
+        return RunEnd(plan.id, "interrupted" if self._result is None else "finished", self._signal)
+
+    async def _run(self, runtime: Runtime) -> None:
         async with anyio.create_task_group() as tasks:
             await runtime.start(tasks, self._slots, self._preload())
             with anyio.CancelScope() as scope:
@@ -115,7 +128,6 @@ class Foreground:
                 await self._open(runtime)
                 await self._search(runtime)
             await self._close(runtime)
-        return RunEnd(plan.id, "interrupted" if self._result is None else "finished", self._signal)
 
     def _recall(self) -> None:
         """Folds the journal: after this, memory holds all that earlier runs got done."""
@@ -144,7 +156,7 @@ class Foreground:
         search = self._plan.id
         port = runtime.open_port(search, self._terms())
         try:
-            self._result = await self._plan.make_strategy().search(self._run(port))
+            self._result = await self._plan.make_strategy().search(self._handle(port))
         except (OrchestratorError, StoreError):
             raise
         except Exception as error:
@@ -186,7 +198,7 @@ class Foreground:
         )
         return Terms(settings, spec.resources.retries)
 
-    def _run(self, port: SearchPort) -> Run:
+    def _handle(self, port: SearchPort) -> Run:
         restored = self._memory.searches[self._plan.id].restored()
         return Run(port, self._plan.spec, self._plan.space, self._plan.data, restored)
 

@@ -78,6 +78,11 @@ class Live:
         with self._lock:
             self._watch.waiting(reason)
 
+    def told(self, line: str) -> None:
+        """Keeps a line."""
+        with self._lock:
+            self._watch.told(line)
+
     def close(self) -> None:
         """Draws the table once more, leaves it on the screen and shows the cursor again; safe to call twice."""
         self._live.stop()

@@ -32,6 +32,10 @@ class Observer(Protocol):
         """Takes why nothing new can start at present, or None when that is over."""
         ...
 
+    def told(self, line: str) -> None:
+        """Takes something that a person should know and that is no event, in one line."""
+        ...
+
     def close(self) -> None:
         """Ends the view; nothing but another `close` is called after it."""
         ...
@@ -53,6 +57,9 @@ class Silent:
         """Passes over it."""
 
     def waiting(self, reason: str | None) -> None:
+        """Passes over it."""
+
+    def told(self, line: str) -> None:
         """Passes over it."""
 
     def close(self) -> None:

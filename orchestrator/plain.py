@@ -61,6 +61,10 @@ class Plain:
             self._print(clocks.time(), f"waiting: {reason}")
         self._reason = reason
 
+    def told(self, line: str) -> None:
+        """Prints a line."""
+        self._print(clocks.time(), line)
+
     def close(self) -> None:
         """Prints what has been held back."""
         self._flush(clocks.time())

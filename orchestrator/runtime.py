@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from orchestrator.devices import Device
+from orchestrator.knowledge import Knowledge
 from orchestrator.memory import Memory
 from orchestrator.observer import Observer
 from orchestrator.reactions import Answer, Assign, AwaitSpace, Command, Delay, Quarantine, Reaction, SendStop, Terms
@@ -41,8 +42,11 @@ T = TypeVar("T")
 class Runtime:
     """The running daemon: its journal, its workers, its searches."""
 
-    def __init__(self, store: Store, memory: Memory, resources: Resources, observer: Observer) -> None:
+    def __init__(
+        self, store: Store, memory: Memory, resources: Resources, observer: Observer, knowledge: Knowledge
+    ) -> None:
         self.memory = memory
+        self.knowledge = knowledge
         self.scheduler = Scheduler(memory)
         self._store = store
         self._observer = observer
@@ -76,11 +80,24 @@ class Runtime:
         self._inbox.append((stimulus, done))
         self._wake.set()
 
-    async def commit(self, event: AnyEvent) -> None:
-        """Journals an event; returns when it is durable."""
+    async def commit(self, *events: AnyEvent) -> None:
+        """Journals events, all or none; returns when they are durable."""
         done = anyio.Event()
-        self.post(lambda: self._record(event), done)
+        self.post(lambda: self._record(events), done)
         await done.wait()
+
+    async def when_there_is_room(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Tries a write until the disk has room for it; while it has not, nothing else is acted upon."""
+        wait = FIRST_WAIT
+        while True:
+            try:
+                return await write()
+            except StoreFull as error:
+                if self._leaving:
+                    raise
+                self._observer.waiting(f"{error}; nothing is lost, it is tried again every {wait:g} s")
+                await anyio.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
 
     def ask(self, search: str, index: int, request: AnyRequest) -> Reaction:
         """The scheduler's reaction to a request."""
@@ -146,14 +163,15 @@ class Runtime:
             if not self.scheduler.busy:
                 self._quiet.set()
 
-    def _record(self, event: AnyEvent) -> Reaction:
-        self.memory.apply(event.type, vars(event))
-        return Reaction(events=[event])
+    def _record(self, events: Sequence[AnyEvent]) -> Reaction:
+        for event in events:
+            self.memory.apply(event.type, vars(event))
+        return Reaction(events=list(events))
 
     async def _commit(self, events: list[AnyEvent]) -> None:
         if not events:
             return
-        last = await self._when_there_is_room(lambda: asyncio.wrap_future(self._store.journal.submit(events)))
+        last = await self.when_there_is_room(lambda: asyncio.wrap_future(self._store.journal.submit(events)))
         now = time.time()
         for offset, event in enumerate(events, start=last - len(events) + 1):
             self._observer.event(offset, now, event)
@@ -172,22 +190,9 @@ class Runtime:
             case Quarantine(blobs):
                 for blob in blobs:
                     quarantine = partial(to_thread.run_sync, self._store.blobs.quarantine, blob)
-                    await self._when_there_is_room(quarantine)
+                    await self.when_there_is_room(quarantine)
             case AwaitSpace():
                 self._tasks.start_soon(self._await_space)
-
-    async def _when_there_is_room(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Tries a write until the disk has room for it; while it has not, nothing else is acted upon."""
-        wait = FIRST_WAIT
-        while True:
-            try:
-                return await write()
-            except StoreFull as error:
-                if self._leaving:
-                    raise
-                self._observer.waiting(f"{error}; nothing is lost, it is tried again every {wait:g} s")
-                await anyio.sleep(wait)
-                wait = min(2 * wait, LONGEST_WAIT)
 
     async def _delay(self, job: str, seconds: float) -> None:
         await anyio.sleep(seconds)

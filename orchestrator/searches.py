@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import anyio
 
+from orchestrator.knowledge import Knowledge
 from orchestrator.memory import Memory
 from orchestrator.reactions import Reaction
-from store.records.events import AnyEvent, Delivered, StateSaved
+from store.records.events import AnyEvent, Delivered, StateSaved, WeightsMatched, WeightsPooled
+from store.records.knowledge import Contribution, Inheritance, PoolQuery
 from store.records.outcomes import AnyOutcome
 from store.records.requests import AnyRequest, describe
 from strategies.errors import ReplayDiverged
 from strategies.run import Handle
+
+T = TypeVar("T")
 
 
 class Daemon(Protocol):
     """What a port needs of the runtime."""
 
     memory: Memory
+    knowledge: Knowledge
 
     def post(self, stimulus: Callable[[], Reaction]) -> None:
         """Hands the scheduler something that happened."""
         ...
 
-    async def commit(self, event: AnyEvent) -> None:
-        """Journals an event and returns when it is durable."""
+    async def commit(self, *events: AnyEvent) -> None:
+        """Journals events, all or none, and returns when they are durable."""
+        ...
+
+    async def when_there_is_room(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Tries a write until the disk has room for it."""
         ...
 
     def ask(self, search: str, index: int, request: AnyRequest) -> Reaction:
@@ -119,9 +129,46 @@ class SearchPort:
         event = StateSaved(search=self.search, requests=requests, calls=calls, state=state, rng=rng, pending=pending)
         await self._daemon.commit(event)
 
+    async def inherit(self, call: int, query: PoolQuery) -> Inheritance:
+        """Returns the answer that the journal has for this call, else the pool's, and journals it.
+
+        Raises:
+            ReplayDiverged: if the recorded answer is one to another question.
+        """
+        recorded = self._daemon.memory.searches[self.search].inheritance(call)
+        if recorded is not None:
+            return self._same_blocks(recorded, call, query)
+        match = partial(self._daemon.knowledge.match, self.search, query)
+        found, lost = await self._daemon.when_there_is_room(match)
+        await self._daemon.commit(*lost, WeightsMatched(search=self.search, call=call, inheritance=found))
+        return found
+
+    async def contribute(self, call: int, contribution: Contribution) -> None:
+        """Journals that a network's blocks enter the pool, and puts them in; once for this call.
+
+        A kill between the two is made good when the pool is next used.
+
+        Raises:
+            ReplayDiverged: if the journal has another network at this call.
+        """
+        recorded = self._daemon.memory.searches[self.search].pooled.get(call)
+        if recorded is None:
+            held = await self._daemon.knowledge.held(contribution)
+            await self._daemon.commit(WeightsPooled(search=self.search, call=call, contribution=held))
+            await self._daemon.when_there_is_room(self._daemon.knowledge.follow)
+        elif recorded != contribution.checkpoint:
+            asked = f"those of checkpoint {contribution.checkpoint[:12]}"
+            raise ReplayDiverged(f"contribution of call {call}", f"blocks of checkpoint {recorded[:12]}", asked)
+
     def progress(self, done: int, total: int, label: str) -> None:
         """Shows how far the strategy is."""
         self._daemon.strategy_progress(self.search, done, total, label)
+
+    def _same_blocks(self, recorded: Inheritance, call: int, query: PoolQuery) -> Inheritance:
+        known, asked = [one.block for one in recorded.blocks], [one.name for one in query.blocks]
+        if known != asked:
+            raise ReplayDiverged(f"inheritance of call {call}", f"a network of {known}", f"one of {asked}")
+        return recorded
 
     async def _recorded(self, job: str, call: int, pending: Sequence[Handle]) -> Handle:
         for handle in pending:

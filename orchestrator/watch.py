@@ -88,6 +88,10 @@ class Watch:
         """Keeps why nothing starts."""
         self.reason = reason
 
+    def told(self, line: str) -> None:
+        """Keeps a line that deserves attention."""
+        self.lines.append((clocks.time(), line, True))
+
     def costs(self) -> Costs | None:
         """What the search cost, added up at most once a second; None before it has started."""
         now = self.clock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from orchestrator import transfers
 from orchestrator.errors import Problem, SimulationCrashed, SpecError
 from orchestrator.spec import Plan
 from orchestrator.tables import TABULAR
@@ -66,13 +67,14 @@ class Simulator:
         order: which waiting job is next.
 
     Raises:
-        SpecError: if the spec has another trainer than `tabular`.
+        SpecError: if the spec has another trainer than `tabular`, or refers to earlier searches.
     """
 
     def __init__(self, plan: Plan, *, devices: int = 4, order: Order = "daemon") -> None:
         trainer = plan.spec.trainer
         if trainer.name != TABULAR:
             raise SpecError(plan.file, [Problem("trainer.name", trainer.name, f"expected {TABULAR!r} to simulate it")])
+        transfers.refuse(plan)
         self.plan, self._devices, self._order = plan, devices, order
         self.benchmark = self._benchmark_of(trainer)
 

@@ -30,6 +30,9 @@ class Resources(Config):
     retries: int = Field(default=3, ge=0, description="further attempts after a failed one")
     hang_seconds: float = Field(default=120.0, gt=0, description="a worker silent for so long is killed")
     stop_seconds: float = Field(default=20.0, gt=0, description="a worker that does not stop within this is killed")
+    pool_bytes: int | None = Field(
+        default=None, ge=1, description="the most that the knowledge pool's blocks may take; no limit if absent"
+    )
 
 
 class Reference(Config):
