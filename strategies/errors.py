@@ -5,6 +5,7 @@ StrategyError
 ├── InvalidArchitecture
 ├── InvalidOptions
 ├── ReplayDiverged
+├── RequestFailed
 └── TestSplitSealed
 """
 
@@ -83,3 +84,13 @@ class TestSplitSealed(StrategyError):
             f"candidate {candidate[:8]}: the test split is for networks that were trained on all training images "
             "(data.validation_fraction = 0); this one is still to be chosen, by its validation accuracy"
         )
+
+
+class RequestFailed(StrategyError):
+    """Raised when what a search cannot do without fails: its agent's computation, or the measure of its images."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, why: str) -> None:
+        self.what, self.why = what, why
+        super().__init__(f"the search cannot go on, for {what} failed: {why}")

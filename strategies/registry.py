@@ -12,6 +12,8 @@ from strategies.econas.search import EcoNAS
 from strategies.errors import InvalidArchitecture, InvalidOptions, OptionProblem
 from strategies.evolution.options import RegularisedEvolutionOptions
 from strategies.evolution.search import RegularisedEvolution
+from strategies.fnas.options import FNASOptions
+from strategies.fnas.search import FNAS
 from strategies.halving.options import HalvingOptions
 from strategies.halving.search import SuccessiveHalving
 from strategies.options import StrategyOptions, read, unknown_name
@@ -21,7 +23,7 @@ from strategies.random_search import RandomSearch, RandomSearchOptions
 from strategies.retrain import Retrain, RetrainOptions
 from strategies.run import Strategy
 from strategies.spaces import registry as spaces
-from strategies.spaces.base import MutableSpace, WeighedSpace
+from strategies.spaces.base import BlockSpace, MutableSpace, WeighedSpace
 
 
 class Registered(NamedTuple):
@@ -46,6 +48,7 @@ def _retrain(options: RetrainOptions, spec: SearchSpec) -> Strategy:
 _STRATEGIES: dict[str, Registered] = {
     "asha": Registered(HalvingOptions, lambda options, spec: SuccessiveHalving(options)),
     "econas": Registered(EcoNASOptions, lambda options, spec: EcoNAS(options)),
+    "fnas": Registered(FNASOptions, lambda options, spec: FNAS(options)),
     "proxy-study": Registered(ProxyStudyOptions, ProxyStudy.of),
     "regularised-evolution": Registered(
         RegularisedEvolutionOptions, lambda options, spec: RegularisedEvolution(options)
@@ -122,10 +125,19 @@ def _unmet(chosen: StrategyOptions, spec: SearchSpec) -> Iterator[OptionProblem]
     if getattr(chosen, "longest_first", None) and not isinstance(spaces.create(spec.space), WeighedSpace):
         why = "expected false: the space does not say how much work its networks are"
         yield OptionProblem("strategy.longest_first", True, why)
+    if getattr(chosen, "knowledge_pool", None):
+        if not isinstance(spaces.create(spec.space), BlockSpace):
+            why = "expected false: the networks of the space are not made of blocks that could be inherited"
+            yield OptionProblem("strategy.knowledge_pool", True, why)
+        if spec.trainer.name in _WEIGHTLESS:
+            why = f"expected false: the trainer {spec.trainer.name} has no weights to inherit"
+            yield OptionProblem("strategy.knowledge_pool", True, why)
     written = "schedule" in recipe.model_fields_set and recipe.schedule_epochs is None
     if chosen.schedules and written and recipe.schedule != getattr(chosen, "schedule", None):
         why = f"{name} sets the schedule: set strategy.schedule instead, or recipe.schedule_epochs too"
         yield OptionProblem("recipe.schedule", recipe.schedule, why)
 
 
+_WEIGHTLESS = frozenset({"tabular"})
+"""Trainers that answer without a network."""
 _ALL_IMAGES = "expected 0: what is retrained is chosen already, and learns from all training images"
