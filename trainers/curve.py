@@ -10,6 +10,9 @@ from blake3 import blake3
 
 from store.records.candidates import Architecture, Candidate
 from store.records.outcomes import EpochMetrics
+from strategies.spaces import registry as spaces
+from strategies.spaces.base import BlockSpace
+from trainers.errors import ImpossibleSetting
 from trainers.options import ScriptedOptions
 
 HEAD_START = 2.0
@@ -37,7 +40,7 @@ class Curve:
         """Returns a candidate's curve."""
         span = options.highest - options.lowest
         limit = options.lowest + span * quality(candidate.architecture)
-        ahead = HEAD_START * len(candidate.initial) / options.blocks
+        ahead = HEAD_START * len(candidate.initial) / max(1, len(blocks(candidate, options)))
         return cls(candidate.id, limit, options.rate, options.noise, ahead)
 
     def accuracy(self, epoch: int) -> float:
@@ -57,6 +60,21 @@ class Curve:
             validation_loss=loss(accuracy),
             validation_accuracy=accuracy,
         )
+
+
+def blocks(candidate: Candidate, options: ScriptedOptions) -> list[str]:
+    """Returns the names of a candidate's made-up blocks.
+
+    Raises:
+        ImpossibleSetting: if they are to be those of its space's networks, and these have none.
+        InvalidArchitecture: if the genes are not of the space then.
+    """
+    if options.blocks:
+        return [f"block{number}" for number in range(options.blocks)]
+    space = spaces.create(candidate.space)
+    if not isinstance(space, BlockSpace):
+        raise ImpossibleSetting("trainer.blocks", 0, f"a number: the space {candidate.space.name} has no blocks")
+    return [block.name for block in space.blocks(candidate.architecture, candidate.proxy)]
 
 
 def loss(accuracy: float) -> float:

@@ -134,7 +134,7 @@ class ImpossibleSetting(BadRequest):
 
     def __init__(self, key: str, value: object, expected: str) -> None:
         self.key, self.value, self.expected = key, value, expected
-        super().__init__(f"{key} is {value!r:.80}: expected {expected}")
+        super().__init__(f"{key} is {value!r:.120}: expected {expected}")
 
 
 class CheckpointMismatch(BadRequest):

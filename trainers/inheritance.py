@@ -71,9 +71,8 @@ def origins(initial: Sequence[str], blocks: Collection[str]) -> tuple[Origin, ..
 def read(checkpoints: CheckpointStore, wanted: Iterable[Origin]) -> dict[str, dict[str, Array]]:
     """Reads what blocks inherit: by block and name, as it was trained.
 
-    A source that its manifest does not name has no tensors, as a cell of poolings has none: nothing is inherited then.
-
     Raises:
+        ImpossibleSetting: if a checkpoint has no such block.
         InheritedBlockLost: if a manifest or a block is missing or damaged.
         StoreFailed: if the disk cannot read them.
     """
@@ -88,7 +87,11 @@ def read(checkpoints: CheckpointStore, wanted: Iterable[Origin]) -> dict[str, di
             raise InheritedBlockLost(manifest, error, (error.digest,)) from error
         except (ManifestCorrupt, ManifestMissing) as error:
             raise InheritedBlockLost(manifest, error) from error
-        tensors |= {origin.block: blocks.get(origin.source, {}) for origin in heirs}
+        for origin in heirs:
+            if origin.source not in blocks:
+                expected = "a block that this checkpoint has weights of"
+                raise ImpossibleSetting(KEY, "{}={}/{}".format(*origin), expected)
+            tensors[origin.block] = blocks[origin.source]
     return tensors
 
 

@@ -18,7 +18,7 @@ class ScriptedOptions(Config):
 
     epoch_seconds: float = Field(default=0.0, ge=0, description="time that one epoch takes")
     steps: int = Field(default=4, ge=1, description="steps of one epoch")
-    blocks: int = Field(default=2, ge=1, description="blocks of made-up weights")
+    blocks: int = Field(default=2, ge=0, description="blocks of made-up weights; 0: those of the space's networks")
     floats: int = Field(default=64, ge=1, description="float32 numbers in each block, and as many of momentum")
     checkpoint: bool = Field(default=True, description="save real checkpoints; without, nothing touches the disk")
     rate: float = Field(default=0.15, gt=0, description="r of the curve a(e) = limit (1 - exp(-r e))")

@@ -19,6 +19,7 @@ from store.records.outcomes import EpochMetrics, Evaluated, Measured, Trained, b
 from store.records.requests import Evaluate, Measure, Train
 from trainers import inheritance
 from trainers.curve import Curve, loss
+from trainers.curve import blocks as blocks_of
 from trainers.errors import CheckpointMismatch
 from trainers.job import Job, Stopping
 from trainers.options import ScriptedOptions
@@ -101,7 +102,7 @@ class _Play:
         self._saved_at: tuple[int, int] = (0, 0)
         self._job = job
         self._candidate = candidate.id
-        self._blocks = [f"block{number}" for number in range(self.options.blocks)]
+        self._blocks = blocks_of(candidate, self.options)
         self._initial = candidate.initial
         blocks = self._blocks if self.options.checkpoint else []
         self._model = {block: np.ones(self.options.floats, np.float32) for block in blocks}
@@ -200,5 +201,5 @@ class _Play:
 
 
 def _cost(candidate: Candidate, options: ScriptedOptions) -> tuple[int, int]:
-    parameters = options.blocks * options.floats
+    parameters = len(blocks_of(candidate, options)) * options.floats
     return parameters, parameters * (10 + sum(candidate.architecture.genes))
