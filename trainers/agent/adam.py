@@ -6,14 +6,10 @@ It is written out because building any `torch.optim` optimiser imports torch's c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainers.agent.flat import Arrays, copy
+from trainers.agent.flat import Arrays, Named, take
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
@@ -54,7 +50,6 @@ class Adam:
         """Returns both moments and the number of steps, to go on from."""
         return {"first": self._first.numpy(), "second": self._second.numpy(), "steps": self._steps.numpy()}
 
-    def restore(self, arrays: Mapping[str, npt.NDArray[np.generic]], block: str) -> None:
+    def restore(self, arrays: Named, block: str) -> None:
         """Takes over what `arrays` gave; raises as `Flat.fill`."""
-        for name, target in self.arrays().items():
-            copy(arrays, f"{block}.{name}", name, target)
+        take(arrays, block, self.arrays())

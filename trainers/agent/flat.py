@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from trainers.errors import InvalidAgentRequest
 
-Arrays = dict[str, npt.NDArray[np.generic]]
+Arrays = dict[str, npt.NDArray[Any]]
+Named = Mapping[str, npt.NDArray[Any]]
 
 
 class Flat:
@@ -36,30 +38,28 @@ class Flat:
         """Returns the gradient of a loss by all parameters, (size,)."""
         return torch.cat([each.reshape(-1) for each in torch.autograd.grad(loss, list(self.parameters.values()))])
 
-    def fill(self, arrays: Mapping[str, npt.NDArray[np.generic]], block: str) -> None:
+    def fill(self, arrays: Named, block: str) -> None:
         """Takes over values by name; `block` is what they are known by.
 
         Raises:
             InvalidAgentRequest: if one is missing or has another shape or type.
         """
-        for name, parameter in self.parameters.items():
-            copy(arrays, f"{block}.{name}", name, parameter.detach().numpy())
+        take(arrays, block, self.arrays())
 
     def arrays(self) -> Arrays:
         """Returns all parameters by name; they share memory with this."""
         return {name: parameter.detach().numpy() for name, parameter in self.parameters.items()}
 
 
-def copy(arrays: Mapping[str, npt.NDArray[np.generic]], key: str, name: str, target: npt.NDArray[np.generic]) -> None:
-    """Copies one of the state's arrays to a place of its shape and type.
-
-    Raises:
-        InvalidAgentRequest: if it is missing or has another shape or type; `key` names it.
-    """
-    found = arrays.get(name)
-    expected = f"an array of {target.dtype} of shape {target.shape}, as these choices and options have it"
-    if found is None:
-        raise InvalidAgentRequest(f"arrays.{key}", "nothing", expected)
-    if (found.shape, found.dtype) != (target.shape, target.dtype):
-        raise InvalidAgentRequest(f"arrays.{key}", f"an array of {found.dtype} of shape {found.shape}", expected)
-    np.copyto(target, found)
+def take(
+    given: Mapping[str, npt.NDArray[np.generic]], block: str, targets: Mapping[str, npt.NDArray[np.generic]]
+) -> None:
+    """Copies a block of the state into arrays by name; raises as `Flat.fill`."""
+    for name, target in targets.items():
+        found = given.get(name)
+        key, expected = f"arrays.{block}.{name}", f"{target.dtype} of shape {target.shape} by choices and options"
+        if found is None:
+            raise InvalidAgentRequest(key, "nothing", expected)
+        if (found.shape, found.dtype) != (target.shape, target.dtype):
+            raise InvalidAgentRequest(key, f"{found.dtype} of shape {found.shape}", expected)
+        np.copyto(target, found)

@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 
+from trainers.agent.appraiser import Appraiser
+from trainers.agent.drawing import Drawn, Window, draw
 from trainers.agent.flat import Arrays
 from trainers.agent.learner import Learner
+from trainers.agent.options import CriticOptions
 from trainers.agent.request import Request, read
 from trainers.readers import generator
 
@@ -52,27 +54,50 @@ def iterate(arrays: State | None, request: Mapping[str, Any]) -> tuple[State, An
 
 
 def _iterate(arrays: State | None, asked: Request) -> tuple[State, Answer]:
+    learner = _learner(arrays, asked)
+    losses = {} if asked.learn is None else learner.learn(asked.learn)
+    rng = generator("agent", asked.seed, "draw")
+    if asked.critic is None:
+        drawn = draw(learner.policy, asked.draw.count if asked.draw else 0, rng)
+        return learner.arrays(), _answer(drawn, losses)
+    critic, window = _critic(arrays, asked, asked.critic)
+    if asked.learn is not None:
+        losses |= critic.learn(asked.learn, generator("agent", asked.seed, "replay"))
+    drawn = window.draw(learner.policy, critic, asked.draw, rng) if asked.draw else draw(learner.policy, 0, rng)
+    return learner.arrays() | critic.arrays() | window.arrays(), _answer(drawn, losses)
+
+
+def _learner(arrays: State | None, asked: Request) -> Learner:
     learner = Learner(asked.choices, asked.agent)
     if arrays is None or asked.carry:
         learner.begin(generator("agent", asked.seed, "policy"))
     else:
         learner.restore(arrays)
-    losses = {} if asked.learn is None else learner.learn(asked.learn)
-    answer = _draw(learner, asked)
-    return learner.arrays(), answer | {"losses": losses}
+    return learner
 
 
-def _draw(learner: Learner, asked: Request) -> Answer:
-    count = asked.draw.count if asked.draw else 0
-    genes, log_probabilities = learner.policy.sample(count, generator("agent", asked.seed, "draw"))
+def _critic(arrays: State | None, asked: Request, options: CriticOptions) -> tuple[Appraiser, Window]:
+    critic, window = Appraiser(asked.choices, options), Window(options)
+    if arrays is None:
+        critic.begin(generator("agent", asked.seed, "critic"))
+    elif asked.carry:
+        critic.carry(arrays)
+    else:
+        critic.restore(arrays)
+        window.restore(arrays)
+    return critic, window
+
+
+def _answer(drawn: Drawn, losses: dict[str, float]) -> Answer:
     return {
-        "genes": genes,
-        "log_probabilities": log_probabilities,
-        "values": np.zeros(count, dtype=np.float32),
-        "uncertainties": np.zeros(count, dtype=np.float32),
-        "trusted": np.zeros(count, dtype=np.bool_),
-        "threshold": None,
-        "discarded": 0,
+        "genes": drawn.sampled.genes,
+        "log_probabilities": drawn.sampled.log_probabilities,
+        "values": drawn.predicted.values,
+        "uncertainties": drawn.predicted.uncertainties,
+        "trusted": drawn.trusted,
+        "threshold": drawn.threshold,
+        "discarded": drawn.discarded,
+        "losses": losses,
     }
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainers.agent import losses
 from trainers.agent.adam import Adam
-from trainers.agent.flat import Arrays, copy
+from trainers.agent.flat import Arrays, take
 from trainers.agent.options import AgentOptions
 from trainers.agent.policy import Policy
 from trainers.agent.request import Lesson
@@ -45,8 +45,7 @@ class Learner:
         """Goes on from a state; raises `InvalidAgentRequest` if it is not of such a learner."""
         self.policy.fill(state.get(POLICY, {}), POLICY)
         self._adam.restore(state.get(OPTIMISER, {}), OPTIMISER)
-        for name, target in self._average().items():
-            copy(state.get(BASELINE, {}), f"{BASELINE}.{name}", name, target)
+        take(state.get(BASELINE, {}), BASELINE, self._average())
 
     def arrays(self) -> dict[str, Arrays]:
         """Returns all that must survive, by block and name."""

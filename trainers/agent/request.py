@@ -71,12 +71,15 @@ def read(request: Mapping[str, Any]) -> Request:
         raise InvalidAgentRequest(unknown[0], "an unknown key", f"one of {', '.join(_KEYS)}")
     choices = _choices(request.get("choices"))
     critic, learn, draw = (request.get(key) for key in ("critic", "learn", "draw"))
+    carry = bool(request.get("carry", False))
+    if carry and critic is None:
+        raise InvalidAgentRequest("carry", "a critic to carry over, and `critic` absent", "the critic's options")
     return Request(
         choices=choices,
         agent=_options(AgentOptions, "agent", request.get("agent") or {}),
         critic=None if critic is None else _options(CriticOptions, "critic", critic),
         seed=_integer("seed", request.get("seed"), 0),
-        carry=bool(request.get("carry", False)),
+        carry=carry,
         learn=None if learn is None else _lesson(learn, choices),
         draw=None if draw is None else _draw(draw),
     )
