@@ -1,14 +1,13 @@
-"""Keys of the blocks of cell networks: what the knowledge pool compares them by (FNAS section 4.3).
+"""Keys of the blocks of networks: what the knowledge pool compares them by (FNAS section 4.3).
 
-A block is a direct child of a trainer's network: a stem, a cell, a reduction of NAS-Bench-201. Its key is a number
-of small integers, one-hot encoded when compared (section 3.1), so that the cosine of two keys is the share of tokens
-that are equal. A token repeated counts as often. Of a token that means nothing for a block, 0 is the value; the others
-count from 1.
+A block is a direct child of a trainer's network: a stem, a cell, a reduction of NAS-Bench-201, a layer of a mobile
+network. Its key is a number of small integers, one-hot encoded when compared (section 3.1), so that the cosine of two
+keys is the share of tokens that are equal. A token that is repeated counts as often. Of one that means nothing for a
+block 0 is the value; the others count from 1.
 
-Equal keys are equal tensors: what decides their names and shapes is there exactly. The width of a cell is there twice:
-in half-octaves, repeated, by which a cell of another width is less like than one at the same place with another
-operation or a few, because tensors of another shape fit in part only; and the initial channels to the unit, as three
-hexadecimal digits. 8 and 9 channels are so nearly the same, 8 and 16 are not.
+Equal keys are equal tensors: what decides their names and shapes is there to the unit, widths as digits. A width is
+there a second time, in half-octaves, repeated, so that a block of another width is less like than one in the same place
+with another operation: its tensors fit in part only. 8 and 9 channels are nearly the same, 8 and 16 are not.
 """
 
 from __future__ import annotations
@@ -20,12 +19,11 @@ from store.records.candidates import Proxy
 from store.records.knowledge import BlockKey
 from strategies.errors import InvalidOptions, OptionProblem
 
-DIGITS, BASE = 3, 16
-LARGEST_WIDTH = BASE**DIGITS - 1
-"""Most channels that a key can tell apart."""
-OCTAVES = 32
+DIGITS, BASE = 3, 32
+"""Of a width: 32,767 channels at most."""
+OCTAVES = 40
 PLACES = 16
-"""Places of a cell in its stage; later ones share the last. They decide no tensor."""
+"""Places of a cell in its stage, of a layer in its block; later ones share the last. They decide no tensor."""
 STAGES = 3
 _CELL_KINDS = ("stem", "strided_stem", "second_stem", "normal", "reduction")
 _BENCH_KINDS = ("stem", "cell", "reduction", "norm")
@@ -57,7 +55,7 @@ class KeyFormat:
         self._names = frozenset(field.name for field in fields)
         self.choices = tuple(field.values + 1 for field in fields for _ in range(field.weight))
 
-    def key(self, block: str, **values: int) -> BlockKey:
+    def key(self, block: str, /, **values: int) -> BlockKey:
         """Returns the key of a block; a field that is not given means nothing for it.
 
         Raises:
@@ -71,32 +69,34 @@ class KeyFormat:
         return BlockKey(name=block, tokens=tuple(tokens))
 
 
-def width_fields(weight: int) -> tuple[Field, ...]:
+def width_fields(weight: int, of: str = "") -> tuple[Field, ...]:
     """Returns the fields that `width` has values for, of `weight` + 3 tokens."""
-    return (Field("octave", OCTAVES, weight), *(Field(f"digit{place}", BASE) for place in range(DIGITS)))
+    return (Field(f"{of}octave", OCTAVES, weight), *(Field(f"{of}digit{place}", BASE) for place in range(DIGITS)))
 
 
-def width(channels: int, multiple: int = 1) -> dict[str, int]:
+def width(channels: int, multiple: int = 1, of: str = "") -> dict[str, int]:
     """Returns what a key says of a block's width.
 
     Args:
-        channels: channels that the sizes of all the network's blocks follow from, told to the unit.
-        multiple: how many times as many this block has, told in half-octaves.
-
-    Raises:
-        InvalidOptions: if there are more channels than keys can tell apart.
+        channels: what the sizes of the block follow from, told to the unit.
+        multiple: how many times as many it has, told in half-octaves.
+        of: which of several widths.
     """
-    if channels > LARGEST_WIDTH:
-        expected = f"expected at most {LARGEST_WIDTH}, which the keys of blocks can tell apart"
-        raise InvalidOptions([OptionProblem("proxy.channels", channels, expected)])
-    digits = {f"digit{place}": channels // BASE**place % BASE for place in range(DIGITS)}
-    return {"octave": half_octave(channels * multiple), **digits}
+    digits = {f"{of}digit{place}": channels // BASE**place % BASE for place in range(DIGITS)}
+    return {f"{of}octave": half_octave(channels * multiple), **digits}
+
+
+def check_width(proxy: Proxy, widest: int) -> None:
+    """Raises `InvalidOptions` if a network of so many channels is too wide for keys to tell widths apart."""
+    if widest >= BASE**DIGITS:
+        expected = f"expected fewer: the keys of blocks tell up to {BASE**DIGITS - 1} apart, here are {widest}"
+        raise InvalidOptions([OptionProblem("proxy.channels", proxy.channels, expected)])
 
 
 def half_octave(number: int) -> int:
     """Returns the whole part of 2 log2 of a number from 1 on."""
     octave = number.bit_length() - 1
-    return 2 * octave + (number**2 >= 2 ** (2 * octave + 1))
+    return 2 * octave + int(number**2 >= 1 << (2 * octave + 1))
 
 
 def cell_format(choices: Sequence[int]) -> KeyFormat:
@@ -132,6 +132,7 @@ def cell_blocks(
         outputs: number of concatenated nodes, likewise.
         proxy: initial channels, number of cells, stem.
     """
+    check_width(proxy, proxy.channels)
     imagenet = proxy.stem == "imagenet"
     kinds = _CELL_KINDS[1:3] if imagenet else _CELL_KINDS[:1]
     stem_width = width(proxy.channels, 1 if imagenet else 3)
@@ -167,6 +168,7 @@ def bench_blocks(keys: KeyFormat, genes: Sequence[int], proxy: Proxy) -> Keys:
         genes: of the cell.
         proxy: initial channels and number of cells, those that halve the size included.
     """
+    check_width(proxy, proxy.channels)
     period = (proxy.cells - 2) // STAGES + 1
     found = [keys.key("stem", kind=_BENCH_KINDS.index("stem"), **width(proxy.channels))]
     for index in range(proxy.cells):

@@ -10,6 +10,7 @@ from store.records.candidates import Named
 from strategies.options import read, unknown_name
 from strategies.spaces.base import Space
 from strategies.spaces.cell import CellOptions, CellSpace, ZooOptions
+from strategies.spaces.mnas import MnasOptions, MnasSpace
 from strategies.spaces.nasbench201 import BenchOptions, BenchSpace
 
 
@@ -22,6 +23,7 @@ class Registered(NamedTuple):
 
 _SPACES: dict[str, Registered] = {
     "cell": Registered(CellOptions, CellSpace),
+    "mnas": Registered(MnasOptions, MnasSpace),
     "nasbench201": Registered(BenchOptions, BenchSpace),
     "zoo": Registered(ZooOptions, lambda options: CellSpace(CellOptions(**options.model_dump()))),
 }

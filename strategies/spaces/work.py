@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from strategies.spaces.genotype import Genotype, Nodes
 
 if TYPE_CHECKING:
+    from strategies.spaces.mobile import MobileGenotype
     from strategies.spaces.nasbench201 import BenchGenotype
 
 CELL_WORK: Mapping[str, float] = MappingProxyType(
@@ -48,6 +49,8 @@ BENCH_WORK: Mapping[str, float] = MappingProxyType(
 )
 REST_OF_CELLS, REST_OF_BENCH = 0.4, 1.0
 """What does not depend on the architecture: stem, head, NAS-Bench-201's fixed reductions."""
+SIDE = 8
+"""Pixels of the images for which the work of a mobile network is counted."""
 
 
 def of_cells(genotype: Genotype) -> float:
@@ -63,6 +66,23 @@ def of_bench(genotype: BenchGenotype) -> float:
         live |= {source for name, source in genotype.nodes[node - 1] if node in live and name != "none"}
     computed = (name for node, edges in enumerate(genotype.nodes, 1) if node in live for name, _ in edges)
     return REST_OF_BENCH + sum(BENCH_WORK[name] for name in computed)
+
+
+def of_mobile(genotype: MobileGenotype) -> float:
+    """Returns the work of a mobile network at its published width: of every layer, its numbers by its pixels.
+
+    Multiply-adds of 8 x 8 pixels; what a stride does not divide evenly is rounded up.
+    """
+    side, work = SIDE, 0.0
+    for layer in genotype.layers(genotype.stem, small=True):
+        after = -(-side // layer.stride)
+        if layer.operation == "cn":
+            work += layer.kernel**2 * layer.inputs * layer.outputs * after**2
+        else:
+            expand = layer.inputs * layer.middle * side**2 if layer.operation == "ir" else 0
+            work += expand + (layer.kernel**2 + layer.outputs) * layer.middle * after**2
+        side = after
+    return work
 
 
 def _of_cell(nodes: Nodes, concat: tuple[int, ...]) -> float:
