@@ -149,7 +149,7 @@ def _is_corrupt(outcome: AnyOutcome) -> bool:
 async def _cost(born: Individual, measure: Handle | None) -> tuple[float | None, str | None]:
     """Returns what a network costs, and why that is not known if its measure failed."""
     if measure is None:
-        return born.multiply_adds, None
+        return (None if born.multiply_adds is None else float(born.multiply_adds)), None
     measured = await measure
     if isinstance(measured, Measured) and measured.latency_ms is not None:
         return measured.latency_ms, None
