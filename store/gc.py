@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -113,21 +114,24 @@ class _Collection:
     def _mark(self, roots: Roots) -> tuple[list[Path], set[str]]:
         """Returns the manifests that go, and the blocks that those which stay need."""
         doomed, needed = [], set()
-        live = roots.live
+        live, inherited = roots.live, roots.inherited.by_manifest()
         for digest in self._checkpoints.digests():
             path = self._checkpoints.path(digest)
             state = path.stat()
-            if digest not in live and state.st_mtime <= self._limit:
+            stays = digest in live or state.st_mtime > self._limit
+            if not stays and digest not in inherited:
                 doomed.append(path)
                 self._count("manifests_removed", freed=state.st_size)
                 continue
             self._count("manifests_kept", kept=state.st_size)
-            needed |= self._blocks_of(digest, digest in live)
+            needed |= self._blocks_of(digest, digest in live, None if stays else inherited[digest])
         return doomed, needed
 
-    def _blocks_of(self, digest: str, is_live: bool) -> set[str]:
+    def _blocks_of(self, digest: str, is_live: bool, names: Collection[str] | None) -> set[str]:
+        """The blobs of a checkpoint, or of those blocks of its network alone whose names are given."""
         try:
-            return {block.blob for block in self._checkpoints.manifest(digest).blocks}
+            blocks = self._checkpoints.manifest(digest).blocks
+            return {block.blob for block in blocks if names is None or (block.role == "model" and block.block in names)}
         except ManifestError as error:
             if is_live:  # nobody can say which blocks it needs, so none may go
                 self._problems.append(f"{error}. Nothing was removed: run `coldframe check`")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgpack
@@ -18,12 +19,13 @@ class Roots:
     """The fold of a journal into checkpoints, by the digests of their manifests.
 
     Live are: what an outcome names; each candidate's newest checkpoint, so that an unfinished job can go on; what an
-    evaluation still waits for; and what the last saved state, or the result, of a search mentions. A checkpoint that
-    was quarantined is not live until it is saved again.
+    evaluation still waits for; and what the spec, the last saved state, or the result, of a search mentions. A
+    checkpoint that was quarantined is not live until it is saved again.
 
     Attributes:
         named: every checkpoint that a row has named.
         quarantined: those that could not be read back, and were not saved again since.
+        inherited: the single blocks that networks which are still to be trained start from.
     """
 
     def __init__(self) -> None:
@@ -33,14 +35,17 @@ class Roots:
         self._by_candidate: dict[str, list[str]] = {}
         self._awaited: dict[str, str] = {}
         self._mentioned: dict[tuple[str, str], set[str]] = {}
+        self.inherited = InheritedBlocks()
         self._apply: dict[str, Callable[[RawRow, Event], None]] = {
             "checkpoint_saved": self._saved,
             "checkpoint_quarantined": self._lost,
             "job_succeeded": self._succeeded,
             "job_failed": self._failed,
             "requested": self._requested,
-            "state_saved": self._mentions,
-            "search_finished": self._mentions,
+            "state_saved": self._state_saved,
+            "search_opened": self._mentions,
+            "search_finished": self._search_finished,
+            "weights_matched": self._matched,
         }
 
     @classmethod
@@ -70,22 +75,90 @@ class Roots:
         self.quarantined.add(event["checkpoint"])
 
     def _succeeded(self, row: RawRow, event: Event) -> None:
-        self._awaited.pop(event["job"], None)
+        self._ended(event["job"])
         if event["outcome"]["kind"] == "trained":
             self._name(event["outcome"]["checkpoint"])
             self._of_outcomes.add(event["outcome"]["checkpoint"])
 
     def _failed(self, row: RawRow, event: Event) -> None:
-        self._awaited.pop(event["job"], None)
+        self._ended(event["job"])
+
+    def _ended(self, job: str) -> None:
+        self._awaited.pop(job, None)
+        self.inherited.ended(job)
 
     def _requested(self, row: RawRow, event: Event) -> None:
+        if event["request"]["kind"] == "train" and event["answer"] == "queued":
+            self.inherited.queued(event["job"], event["request"]["candidate"].get("initial", ()))
         if event["request"]["kind"] == "evaluate" and event["answer"] == "queued":
             self._awaited[event["job"]] = event["request"]["checkpoint"]
 
+    def _matched(self, row: RawRow, event: Event) -> None:
+        self.inherited.matched(event["search"], event["call"], event["inheritance"]["blocks"])
+
+    def _state_saved(self, row: RawRow, event: Event) -> None:
+        self.inherited.saved(event["search"], event["calls"])
+        self._mentions(row, event)
+
+    def _search_finished(self, row: RawRow, event: Event) -> None:
+        self.inherited.finished(event["search"])
+        self._mentions(row, event)
+
     def _mentions(self, row: RawRow, event: Event) -> None:
-        # A state is the strategy's own: whatever in it looks like a digest may be one that it needs.
+        # A spec names what is taken over from earlier searches. A state is the strategy's own: whatever in it looks
+        # like a digest may be one that it needs.
         self._mentioned[row.type, event["search"]] = {text.decode() for text in _DIGEST.findall(row.payload)}
 
     def _name(self, digest: str) -> None:
         self.named.add(digest)
         self.quarantined.discard(digest)
+
+
+class InheritedBlocks:
+    """The blocks of trained networks that others, which are still to be trained, start from.
+
+    These are the initial blocks of trainings that have not ended, and what the knowledge pool has answered an
+    unfinished search since its last saved state: taken up again it gets the same answers, and asks for the same
+    trainings. Each is named `MANIFEST/BLOCK`.
+    """
+
+    def __init__(self) -> None:
+        self._of_jobs: dict[str, tuple[str, ...]] = {}
+        self._of_calls: defaultdict[str, dict[int, tuple[str, ...]]] = defaultdict(dict)
+
+    def queued(self, job: str, initial: Iterable[str]) -> None:
+        """A training is to be done, from `BLOCK=MANIFEST/BLOCK` each."""
+        if sources := tuple(one.partition("=")[2] for one in initial):
+            self._of_jobs[job] = sources
+
+    def ended(self, job: str) -> None:
+        """A job has an outcome."""
+        self._of_jobs.pop(job, None)
+
+    def matched(self, search: str, call: int, blocks: Iterable[Event]) -> None:
+        """The pool has answered a search's call."""
+        self._of_calls[search][call] = tuple(block["source"] for block in blocks if block["source"])
+
+    def saved(self, search: str, calls: int) -> None:
+        """A search's calls before this one are never made again."""
+        kept = {call: sources for call, sources in self._of_calls[search].items() if call >= calls}
+        self._of_calls[search] = kept
+
+    def finished(self, search: str) -> None:
+        """All that a search was answered is trained, or was not wanted."""
+        self._of_calls.pop(search, None)
+
+    def by_manifest(self) -> dict[str, set[str]]:
+        """Returns the names of the blocks by the digests of their manifests."""
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for source in self._sources():
+            manifest, _, block = source.partition("/")
+            found[manifest].add(block)
+        return dict(found)
+
+    def _sources(self) -> Iterator[str]:
+        for sources in self._of_jobs.values():
+            yield from sources
+        for calls in self._of_calls.values():
+            for sources in calls.values():
+                yield from sources
