@@ -31,6 +31,7 @@ from trainers.errors import (
     DataVariableUnset,
     Diverged,
     ImpossibleSetting,
+    InheritedBlockLost,
     UnknownDataSet,
     UnknownTrainer,
 )
@@ -47,6 +48,7 @@ NAMED: list[tuple[BaseException, Reason]] = [
     (BlobMissing(DIGEST), "corrupt_checkpoint"),
     (ManifestCorrupt(DIGEST, "it is short"), "corrupt_checkpoint"),
     (ManifestMissing(DIGEST), "corrupt_checkpoint"),
+    (InheritedBlockLost(DIGEST, BlobMissing(OTHER), (OTHER,)), "corrupt_block"),
     (InvalidDigest("../x"), "bad_request"),
     (InvalidArchitecture("cell", (1, 2), "56 genes"), "bad_request"),
     (InvalidOptions([OptionProblem("space.nodes", 0, "1 or more")]), "bad_request"),
@@ -103,6 +105,12 @@ def test_a_corrupt_block_names_the_checkpoint_that_the_order_said_to_read() -> N
 def test_a_corrupt_manifest_names_itself() -> None:
     failed = classify(ManifestCorrupt(DIGEST, "it is short"), assign(resume=OTHER))
     assert (failed.checkpoint, failed.blobs) == (DIGEST, ())
+
+
+def test_a_block_to_start_from_names_its_own_checkpoint_not_the_one_that_was_gone_on_from() -> None:
+    failed = classify(InheritedBlockLost(DIGEST, BlobCorrupt(OTHER, PLACE), (OTHER,)), assign(resume=OTHER))
+    assert (failed.reason, failed.checkpoint, failed.blobs) == ("corrupt_block", DIGEST, (OTHER,))
+    assert OTHER[:8] in failed.message
 
 
 def test_other_failures_name_no_checkpoint() -> None:
