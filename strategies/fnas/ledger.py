@@ -54,6 +54,10 @@ class Ledger:
         rows = zip(self._samples["source"], self._samples["individual"], strict=True)
         return {individual for source, individual in rows if source == "trained"}
 
+    def recent(self, name: str, count: int) -> list[float]:
+        """Returns a column of the last so many samples, without those that have no value there."""
+        return [value for value in self._samples[name][-count:] if value is not None]
+
     def add(self, iteration: int, samples: Sequence[Sample], row: Iteration) -> None:
         """Enters a batch whose rewards are known."""
         columns = self._samples

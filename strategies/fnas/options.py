@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from store.records.base import DIGEST_LENGTH, Config
+from store.records.base import Config
 from strategies.fnas.reward import EXPONENTS, Form, Reward
 from strategies.options import StrategyOptions
 
@@ -89,10 +89,12 @@ class FNASOptions(StrategyOptions):
     similarity: float = Field(
         default=0.5, gt=0, le=1, description="least cosine of a block's key with the entry that it may start from"
     )
-    exact_above: float = Field(
-        default=2.0,
-        ge=0,
-        description="with the critic: samples whose U is more than so many thresholds start from equal keys only",
+    exact_quantile: float = Field(
+        default=0.99,
+        gt=0,
+        lt=1,
+        description="with the critic: a sample whose U is above this quantile of the last trust_window starts from "
+        "equal keys only, so that the critic holds back no more than 1 % (section 4.3)",
     )
     pool_warmup: int = Field(
         default=20, ge=0, description="random networks that fill the pool first, where transfer.pool names no search"
@@ -158,8 +160,3 @@ class FNASOptions(StrategyOptions):
         return Reward(
             self.target, alpha if self.alpha is None else self.alpha, beta if self.beta is None else self.beta
         )
-
-
-def is_digest(text: str) -> bool:
-    """Whether a text is what stands for a search when it runs: 64 hexadecimal digits."""
-    return len(text) == DIGEST_LENGTH and set(text) <= set("0123456789abcdef")

@@ -11,13 +11,12 @@ from typing import Any
 from store.experience import Experience, ExperienceBuffer, annealed
 from store.records.candidates import Architecture
 from store.records.results import Individual, Result
-from strategies.errors import InvalidOptions, OptionProblem
 from strategies.fnas.agent import Agent, Drawn, Lesson
-from strategies.fnas.batch import Sample, drawn, exploited, lesson, parts
+from strategies.fnas.batch import Sample, doubtful_above, drawn, exploited, lesson, parts
 from strategies.fnas.ledger import Iteration, Ledger
 from strategies.fnas.networks import SAMPLED, Networks, Wanted
 from strategies.fnas.notes import notes
-from strategies.fnas.options import FNASOptions, is_digest
+from strategies.fnas.options import FNASOptions
 from strategies.fnas.pool import Pool
 from strategies.individuals import NONE_TRAINED
 from strategies.run import Run
@@ -35,9 +34,7 @@ class FNAS:
 
         Raises:
             RequestFailed: if the agent's computation fails, or, with the pool, the measure of a network.
-            InvalidOptions: if an earlier search is referred to by name, where there is no store to look it up in.
         """
-        _check_references(self.options)
         course = Course(run, self.options)
         await course.begin()
         while course.iteration < self.options.iterations:
@@ -80,7 +77,7 @@ class Course:
             self._ledger.learnt(answer.losses)
         self.iteration += 1
         before = self._pool.counts if self._pool else (0, 0, 0)
-        samples = await self._rewarded(drawn(answer, critic=options.uncertainty_critic), answer.threshold)
+        samples = await self._rewarded(drawn(answer, critic=options.uncertainty_critic))
         samples += exploited(replayed, self._networks.costs)
         self._ledger.add(self.iteration, samples, self._row(answer, before))
         self._lesson = lesson(samples)
@@ -106,12 +103,12 @@ class Course:
             state=self._agent.state,
         )
 
-    async def _rewarded(self, samples: list[Sample], threshold: float | None) -> list[Sample]:
+    async def _rewarded(self, samples: list[Sample]) -> list[Sample]:
         """Trains what is not trusted; returns the samples with their rewards, those of trainings kept in the buffer."""
         places = [place for place, one in enumerate(samples) if one.source == "trained"]
-        wanted = [
-            Wanted(self._architecture(samples[place]), self._unsure(samples[place], threshold)) for place in places
-        ]
+        recent = self._ledger.recent("uncertainty", self._options.trust_window)
+        doubtful = doubtful_above(recent, self._options.exact_quantile)
+        wanted = [self._wanted(samples[place], doubtful) for place in places]
         numbers, new = await self._networks.train(wanted, self.iteration)
         for place, number in zip(places, numbers, strict=True):
             samples[place] = self._trained(samples[place], number, new=number in new)
@@ -130,14 +127,10 @@ class Course:
         accuracy = networks.history[number].accuracy
         return sample._replace(reward=reward, individual=number, cost=cost, accuracy=accuracy, new=new)
 
-    def _architecture(self, sample: Sample) -> Architecture:
-        return Architecture(space=self._run.space.spec.name, genes=tuple(sample.genes.tolist()))
-
-    def _unsure(self, sample: Sample, threshold: float | None) -> bool:
-        """Whether the critic knows so little of a network that unlike blocks would be unfair to it (section 4.3)."""
-        if sample.uncertainty is None or threshold is None:
-            return False
-        return sample.uncertainty > self._options.exact_above * threshold
+    def _wanted(self, sample: Sample, doubtful: float | None) -> Wanted:
+        architecture = Architecture(space=self._run.space.spec.name, genes=tuple(sample.genes.tolist()))
+        unsure = sample.uncertainty is not None and doubtful is not None and sample.uncertainty > doubtful
+        return Wanted(architecture, unsure)
 
     def _row(self, answer: Drawn, before: tuple[int, int, int]) -> Iteration:
         asked, hits, matches = (
@@ -188,15 +181,3 @@ class Course:
         self._ledger.restore(state["ledger"])
         if self._pool is not None:
             self._pool.restore(state["pool"])
-
-
-def _check_references(options: FNASOptions) -> None:
-    critic = () if options.transfer.critic is None else (options.transfer.critic,)
-    named = [*(("critic", one) for one in critic), *(("pool", one) for one in options.transfer.pool)]
-    problems = [
-        OptionProblem(f"strategy.transfer.{key}", one, "expected a search of the store, and there is none to look in")
-        for key, one in named
-        if not is_digest(one)
-    ]
-    if problems:
-        raise InvalidOptions(problems)
