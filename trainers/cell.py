@@ -73,7 +73,7 @@ class CellTrainer:
         return Evaluated(accuracy=accuracy, loss=loss, images=sums.images)
 
     def measure(self, job: Job) -> Measured:
-        """Counts parameters and multiply-adds; where a device is named, times one image there.
+        """Counts parameters and multiply-adds, and says how it reads images; times one where a device is named.
 
         Raises:
             BadRequest: if the data or the setting cannot be used, or this worker does not have that device.

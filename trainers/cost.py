@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trainers.networks.forms import BatchNorm, Pair, Plain
+from trainers.networks.forms import Activation, BatchNorm, Pair, Plain
 from trainers.networks.network import AnyGenotype, make
 from trainers.networks.shape import Shape
 
@@ -32,7 +32,7 @@ def cost(genotype: AnyGenotype, shape: Shape) -> Cost:
     Nothing is computed: the network is made of shapes only (torch's meta device).
 
     Args:
-        genotype: its cells.
+        genotype: its cells or blocks.
         shape: width, depth, and the images that it is for.
 
     Raises:
@@ -77,6 +77,18 @@ class _Counted(Plain):
         return x
 
     def relu_(self, x: Tensor) -> Tensor:
+        return x
+
+    def activate_(self, x: Tensor, name: Activation) -> Tensor:
+        return x
+
+    def mean_pixel(self, x: Tensor) -> Tensor:
+        return x[:, :, :1, :1]
+
+    def shift(self, x: Tensor, bias: Tensor) -> Tensor:
+        return x
+
+    def gate(self, x: Tensor, pixel: Tensor) -> Tensor:
         return x
 
     def concat(self, parts: Sequence[Tensor]) -> Tensor:

@@ -7,12 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from store.records.candidates import DataSpec, Named, Proxy, Recipe
-from strategies.spaces import nasbench201
 from trainers import proxy as settings
 from trainers import schedule
 from trainers.errors import DataMalformed, ImpossibleSetting, UnknownDataSet
 from trainers.fingerprint import torchvision_folder
-from trainers.networks.shape import Shape, check_bench
+from trainers.networks.shape import Shape, check_of
 from trainers.readers import READERS
 from trainers.sources import Place
 
@@ -67,10 +66,7 @@ def check(pictures: Pictures, space: Named, proxy: Proxy, recipe: Recipe, *, aux
         input_channels=pictures.channels,
         auxiliary=auxiliary,
     )
-    if space.name == nasbench201.NAME:
-        check_bench(shape)
-    else:
-        shape.check()
+    check_of(space.name, shape)
     schedule.check(recipe)
     if (side := settings.cutout(recipe.cutout, resolution, pictures.size)) >= resolution:
         expected = f"less: scaled to {resolution} pixels it erases {side} x {side}, which is the whole image"

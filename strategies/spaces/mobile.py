@@ -145,13 +145,13 @@ class MobileGenotype:
 
     def ends(self, channels: int, *, small: bool) -> Ends:
         """Returns stem and last convolution; `channels` and `small` as for `layers`."""
-        return Ends(channels, self._scaled(self.features, channels), 1 if small else 2)
+        return Ends(self._scaled(self.stem, channels), self._scaled(self.features, channels), 1 if small else 2)
 
     def layers(self, channels: int, *, small: bool) -> Iterator[Layer]:
         """Yields the layers in order.
 
         Args:
-            channels: of the stem; all others are scaled by the same factor.
+            channels: of the stem, before they are rounded; all others are scaled by the same factor.
             small: for small images, as CIFAR's: the stem and the first block that halves the size keep it, so that
                 an image's side is divided by 8 instead of 32.
         """

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainers.networks import dense, normalisation, pooling
-from trainers.networks.forms import BatchNorm, Form, Pair
+from trainers.networks import dense, gating, normalisation, pooling
+from trainers.networks.forms import Activation, BatchNorm, Form, Pair
 from trainers.networks.normalisation import Statistics
 from trainers.networks.tape import Tape, multiply_into, recorded
 from trainers.networks.toeplitz import depthwise
@@ -95,6 +95,10 @@ class BatchLast:
 
             tape.record(result, backward)
         return result
+
+    def activate_(self, x: Tensor, name: Activation) -> Tensor:
+        """See `Form`."""
+        return self.relu_(x) if name == "relu" else gating.activate(x, name, self._tape)
 
     def concat(self, parts: Sequence[Tensor]) -> Tensor:
         """See `Form`."""
@@ -209,6 +213,18 @@ class BatchLast:
         """See `Form`."""
         _, height, width, batch = x.shape
         return x.new_zeros((channels, -(-height // stride), -(-width // stride), batch))
+
+    def mean_pixel(self, x: Tensor) -> Tensor:
+        """See `Form`."""
+        return gating.mean_pixel(x, self._tape)
+
+    def shift(self, x: Tensor, bias: Tensor) -> Tensor:
+        """See `Form`."""
+        return gating.shift(x, bias, self._tape)
+
+    def gate(self, x: Tensor, pixel: Tensor) -> Tensor:
+        """See `Form`."""
+        return gating.gate(x, pixel, self._tape)
 
     def global_mean(self, x: Tensor) -> Tensor:
         """See `Form`."""

@@ -7,14 +7,21 @@ compute the same function, up to the rounding of floating-point sums. `Plain` is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 Pair = tuple[int, int]
+Activation = Literal["relu", "relu6", "silu", "sigmoid"]
+_ACTIVATIONS: Mapping[Activation, Callable[[Tensor], Tensor]] = {
+    "relu": functional.relu_,
+    "relu6": lambda x: functional.hardtanh_(x, 0.0, 6.0),
+    "silu": functional.silu,
+    "sigmoid": torch.sigmoid,
+}
 
 
 class BatchNorm(nn.Module):
@@ -71,6 +78,10 @@ class Form(Protocol):
         """Returns max(x, 0), and may overwrite x."""
         ...
 
+    def activate_(self, x: Tensor, name: Activation) -> Tensor:
+        """Applies an activation, and may overwrite x."""
+        ...
+
     def concat(self, parts: Sequence[Tensor]) -> Tensor:
         """Joins tensors along the channels."""
         ...
@@ -114,6 +125,18 @@ class Form(Protocol):
         """Returns zeros of the shape that an operation on x with that stride gives."""
         ...
 
+    def mean_pixel(self, x: Tensor) -> Tensor:
+        """Returns the mean over the pixels as a tensor of one pixel, in the form's layout."""
+        ...
+
+    def shift(self, x: Tensor, bias: Tensor) -> Tensor:
+        """Adds to each channel its own number, of (C,)."""
+        ...
+
+    def gate(self, x: Tensor, pixel: Tensor) -> Tensor:
+        """Multiplies every pixel by a tensor of one pixel."""
+        ...
+
     def global_mean(self, x: Tensor) -> Tensor:
         """Returns the mean over the pixels as (N, C)."""
         ...
@@ -149,6 +172,10 @@ class Plain:
     def relu_(self, x: Tensor) -> Tensor:
         """See `Form`."""
         return functional.relu_(x)
+
+    def activate_(self, x: Tensor, name: Activation) -> Tensor:
+        """See `Form`."""
+        return _ACTIVATIONS[name](x)
 
     def concat(self, parts: Sequence[Tensor]) -> Tensor:
         """See `Form`."""
@@ -204,6 +231,18 @@ class Plain:
         """See `Form`."""
         batch, _, height, width = x.shape
         return x.new_zeros((batch, channels, -(-height // stride), -(-width // stride)))
+
+    def mean_pixel(self, x: Tensor) -> Tensor:
+        """See `Form`."""
+        return x.mean((2, 3), keepdim=True)
+
+    def shift(self, x: Tensor, bias: Tensor) -> Tensor:
+        """See `Form`."""
+        return x + bias.to(x.dtype).view(1, -1, 1, 1)
+
+    def gate(self, x: Tensor, pixel: Tensor) -> Tensor:
+        """See `Form`."""
+        return x * pixel
 
     def global_mean(self, x: Tensor) -> Tensor:
         """See `Form`."""

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import torch
 
 from strategies.spaces.genotype import Genotype
+from strategies.spaces.mobile import MobileGenotype
 from strategies.spaces.nasbench201 import BenchGenotype
 from trainers.networks.base import Network, Scores
 from trainers.networks.batch_last import BatchLast
@@ -14,6 +15,7 @@ from trainers.networks.bench import BenchNetwork
 from trainers.networks.cell_network import CellNetwork
 from trainers.networks.forms import ChannelsLast, Form, Plain
 from trainers.networks.initial import initialise
+from trainers.networks.mobile import MobileNetwork
 from trainers.networks.shape import Shape
 
 __all__ = ("AnyGenotype", "FormName", "Network", "Scores", "build", "fastest", "make")
@@ -21,7 +23,7 @@ __all__ = ("AnyGenotype", "FormName", "Network", "Scores", "build", "fastest", "
 _WIDE, _LARGE, _MANY_CONVOLUTIONS = 16, 16, 2
 """Channels, pixels of a side and 3 x 3 convolutions of a cell from which on `fastest` goes by the library's."""
 
-AnyGenotype: TypeAlias = Genotype | BenchGenotype
+AnyGenotype: TypeAlias = Genotype | BenchGenotype | MobileGenotype
 """What `build` makes networks of: what a space decodes architectures to."""
 FormName = Literal["plain", "channels_last", "batch_last"]
 _FORMS: dict[FormName, type[Form]] = {"plain": Plain, "channels_last": ChannelsLast, "batch_last": BatchLast}
@@ -35,6 +37,8 @@ def make(genotype: AnyGenotype, shape: Shape, form: Form) -> Network:
     """
     if isinstance(genotype, BenchGenotype):
         return BenchNetwork(genotype, shape, form)
+    if isinstance(genotype, MobileGenotype):
+        return MobileNetwork(genotype, shape, form)
     return CellNetwork(genotype, shape, form)
 
 
@@ -49,7 +53,7 @@ def build(
     """Builds and initialises a network.
 
     Args:
-        genotype: its cells.
+        genotype: its cells or blocks.
         shape: width, depth, and the images that it is for.
         seed: decides the initial weights; the global random state is neither read nor changed.
         form: how to compute, see `Form`; the fastest one on the device if absent. All compute the same function.

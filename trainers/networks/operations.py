@@ -23,10 +23,12 @@ class Operation(nn.Module):
     Attributes:
         rectifies: whether the definition starts with a ReLU; the input is then expected to be rectified.
         contributes: whether the result can be anything but zeros.
+        optional: parts that it may have or not and still be of the same kind, for who inherits weights.
     """
 
     rectifies: ClassVar[bool] = True
     contributes: ClassVar[bool] = True
+    optional: ClassVar[frozenset[str]] = frozenset()
 
     def forward(self, x: Tensor, form: Form) -> Tensor:
         """Applies the operation to a tensor in the form's layout."""

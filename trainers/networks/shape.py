@@ -7,11 +7,13 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from store.records.candidates import Proxy
-from strategies.spaces import nasbench201
+from strategies.spaces import mnas, nasbench201
 from trainers.errors import ImpossibleSetting
 
 CELLS = "cell"
 """The registered name of the space of cell networks."""
+UNSAID_CELLS: int = Proxy.model_fields["cells"].default
+"""The depth of a setting that says none."""
 Stem = Literal["cifar", "imagenet"]
 SMALLEST: Mapping[Stem, int] = MappingProxyType({"cifar": 4, "imagenet": 32})
 """What a network divides an image's side by: two reductions, and three strided convolutions of the ImageNet stem."""
@@ -23,12 +25,15 @@ class Shape(NamedTuple):
     """How wide, how deep and for which images.
 
     Attributes:
-        channels: initial channels C of the cells; doubled by each of the two reductions.
-        cells: number of cells, the reductions included: 3N + 2 for N normal cells a stage.
+        channels: initial channels C of the cells; doubled by each of the two reductions. Of mobile networks those of
+            the stem: 32 are the published width, and all layers are in proportion.
+        cells: number of cells, the reductions included: 3N + 2 for N normal cells a stage. Of mobile networks as
+            absent: their genotype says how many layers there are.
         classes: number of classes.
         resolution: pixels of an image's side.
         input_channels: channels of an image.
-        stem: `"imagenet"` for the two stems that divide the size by eight; else one convolution that keeps it.
+        stem: `"imagenet"` for the two stems that divide the size by eight; else one convolution that keeps it. Of
+            mobile networks `"imagenet"` for the published strides, that divide it by 32; else those that do by 8.
         auxiliary: whether there is an auxiliary head, a second classifier of training.
     """
 
@@ -77,6 +82,15 @@ def check_bench(shape: Shape) -> None:
         raise ImpossibleSetting("trainer.auxiliary", True, "false: NAS-Bench-201's networks have no such head")
 
 
+def check_mobile(shape: Shape) -> None:
+    """Raises `ImpossibleSetting` if mobile networks cannot have a shape; the error names the key."""
+    if shape.cells != UNSAID_CELLS:
+        expected = "nothing: mobile networks have no cells, their depth is their architecture's"
+        raise ImpossibleSetting("proxy.cells", shape.cells, expected)
+    if shape.auxiliary:
+        raise ImpossibleSetting("trainer.auxiliary", True, "false: mobile networks have no such head")
+
+
 def check_bench_size(resolution: int) -> None:
     """Raises `ImpossibleSetting` if images of that size cannot be halved twice."""
     if resolution < 4 or resolution % 4:
@@ -96,8 +110,18 @@ def check_proxy(space: str, proxy: Proxy, *, auxiliary: bool) -> None:
         ImpossibleSetting: if networks of that space cannot have the setting; the error names the key.
     """
     usual = 224 if proxy.stem == "imagenet" else 32
-    shape = Shape.of(proxy, resolution=proxy.resolution or usual, classes=1, auxiliary=auxiliary)
+    check_of(space, Shape.of(proxy, resolution=proxy.resolution or usual, classes=1, auxiliary=auxiliary))
+
+
+def check_of(space: str, shape: Shape) -> None:
+    """Checks a shape for the networks of a space, by its registered name; other spaces are passed over.
+
+    Raises:
+        ImpossibleSetting: if networks of that space cannot have the shape; the error names the key.
+    """
     if space == CELLS:
         shape.check()
     elif space == nasbench201.NAME:
         check_bench(shape)
+    elif space == mnas.NAME:
+        check_mobile(shape)
