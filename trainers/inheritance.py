@@ -7,6 +7,7 @@ Batch statistics are inherited as parameters are; momentum is not, and of a clas
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -95,7 +96,9 @@ def read(checkpoints: CheckpointStore, wanted: Iterable[Origin]) -> dict[str, di
     return tensors
 
 
-def fitted(own: Mapping[str, Array], inherited: Mapping[str, Array], operations: Collection[str]) -> dict[str, Array]:
+def fitted(
+    own: Mapping[str, Array], inherited: Mapping[str, Array], operations: Mapping[str, Collection[str]]
+) -> dict[str, Array]:
     """Returns the tensors of a block that change when it inherits those of another block.
 
     A tensor is inherited under its own name. Names of operations are their places, on an edge of a cell for instance,
@@ -106,14 +109,14 @@ def fitted(own: Mapping[str, Array], inherited: Mapping[str, Array], operations:
     Args:
         own: the block's tensors by name.
         inherited: the other block's.
-        operations: names of the block's operations; a tensor belongs to the one with the longest name that, and a dot,
-            its own begins with.
+        operations: the block's operations by name, an empty one for the block itself, with those of their parts that
+            may be there or not in operations of one kind. None lies within another.
     """
     mine, theirs = _by_operation(own, operations), _by_operation(inherited, operations)
     return {
         name: overlaid(own[name], inherited[name])
-        for operation, names in mine.items()
-        if not operation or _kind(own, names) == _kind(inherited, theirs.get(operation, []))
+        for place, names in mine.items()
+        if place is None or _kind(own, names, place, operations) == _kind(inherited, theirs[place], place, operations)
         for name in names
         if name in inherited and inherited[name].ndim == own[name].ndim and inherited[name].dtype == own[name].dtype
     }
@@ -144,16 +147,21 @@ def _centred(own: int, inherited: int) -> tuple[slice, slice]:
     return slice(into, into + size), slice(of, of + size)
 
 
-def _by_operation(tensors: Mapping[str, Array], operations: Collection[str]) -> dict[str, list[str]]:
-    """Returns the names by the operation that they belong to; of none by an empty text."""
-    found: dict[str, list[str]] = {}
+def _by_operation(tensors: Mapping[str, Array], operations: Collection[str]) -> defaultdict[str | None, list[str]]:
+    """Returns the names of tensors by the operation that they belong to; None for those that belong to none."""
+    found: defaultdict[str | None, list[str]] = defaultdict(list)
     for name in tensors:
-        parts = name.split(".")
-        prefixes = (".".join(parts[:length]) for length in range(len(parts) - 1, 0, -1))
-        found.setdefault(next((prefix for prefix in prefixes if prefix in operations), ""), []).append(name)
+        found[next((place for place in operations if _is_in(name, place)), None)].append(name)
     return found
 
 
-def _kind(tensors: Mapping[str, Array], names: Iterable[str]) -> dict[str, int]:
+def _kind(
+    tensors: Mapping[str, Array], names: Iterable[str], place: str, operations: Mapping[str, Collection[str]]
+) -> dict[str, int]:
     """Returns what tells kinds of operation apart: the names of their tensors, and the number of their dimensions."""
-    return {name: np.ndim(tensors[name]) for name in names}
+    parts = [f"{place}.{part}" if place else part for part in operations[place]]
+    return {name: np.ndim(tensors[name]) for name in names if not any(_is_in(name, part) for part in parts)}
+
+
+def _is_in(name: str, place: str) -> bool:
+    return not place or name.startswith(f"{place}.")

@@ -127,7 +127,7 @@ class _Play:
             return
         inherited = inheritance.read(self._job.checkpoints, inheritance.origins(self._initial, self._blocks))
         for block, weights in self._model.items():
-            for array in inheritance.fitted({_TENSOR: weights}, inherited.get(block, {}), ()).values():
+            for array in inheritance.fitted({_TENSOR: weights}, inherited.get(block, {}), {}).values():
                 weights[:] = array
 
     def restore(self, checkpoint: str) -> None:

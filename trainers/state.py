@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainers import inheritance
 from trainers.errors import CheckpointMismatch
@@ -80,10 +80,18 @@ def inherit(network: Network, tensors: Mapping[str, Mapping[str, Array]]) -> Non
     own = tensors_of(network)[MODEL]
     for block, inherited in tensors.items():
         places = network.blocks()[block]
-        modules = network.get_submodule(block).named_modules()
-        operations = {name for name, module in modules if name and isinstance(module, Operation)}
+        operations = dict(_operations(network.get_submodule(block)))
         for name, array in inheritance.fitted(own.get(block, {}), inherited, operations).items():
             places[name].copy_(torch.from_numpy(array))
+
+
+def _operations(module: nn.Module, name: str = "") -> Iterator[tuple[str, frozenset[str]]]:
+    """Yields the operations of a module by name, with their optional parts; not those within another."""
+    if isinstance(module, Operation):
+        yield name, module.optional
+        return
+    for child, each in module.named_children():
+        yield from _operations(each, f"{name}.{child}" if name else child)
 
 
 def _places(network: Network, optimizer: SGD | None) -> Iterator[tuple[tuple[str, str, str], Tensor]]:
