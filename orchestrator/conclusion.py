@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator import proxies, recipes, wording
+from orchestrator import proxies, recipes, sampling, wording
 from orchestrator.views import SearchView
 from orchestrator.views.entries import SHORT
 from orchestrator.views.search import MEAN_ACCURACY
 
 SHOWN = 5
 _ROW = "{:<5} {:>9} {:>7} {:>11} {:>14}  {}"
+_REWARD = "  {:>8}"
 _RETRAINED = "{:<5} {:>9} {:>9} {:>11} {:>14} {:>7}  {}"
 
 
@@ -27,6 +28,7 @@ def conclusion(view: SearchView, *, repeated: bool = False) -> Iterator[str]:
         yield from _best(view)
         yield from _start(view)
         yield ""
+    yield from sampling.lines(view)
     yield from _costs(view)
     if view.status == "interrupted":
         yield "Run the same command again to go on."
@@ -41,10 +43,14 @@ def _best(view: SearchView) -> Iterator[str]:
         trained = sum(candidate.epochs > 0 for candidate in view.candidates)
         yield f"{wording.plural(trained, 'network')} trained, none tested yet" if trained else view.nothing
         return
-    yield _ROW.format("best", "accuracy", "epochs", "parameters", "multiply-adds", "candidate")
+    samples = view.samples if view.finished else None  # before that, nobody says which network each sample is
+    rewards = samples.rewards if samples is not None else {}
+    row = f"{_ROW}{_REWARD}" if rewards else _ROW
+    yield row.format("best", "accuracy", "epochs", "parameters", "multiply-adds", "candidate", "reward")
     for rank, found in enumerate(best, start=1):
-        costs = [wording.amount(found.parameters), wording.amount(found.multiply_adds)]
-        yield _ROW.format(rank, wording.accuracy(found.accuracy), found.epochs, *costs, found.candidate[:SHORT])
+        costs = [wording.amount(found.parameters), wording.amount(found.multiply_adds), found.candidate[:SHORT]]
+        reward = sampling.reward(rewards.get(found.index))
+        yield row.format(rank, wording.accuracy(found.accuracy), found.epochs, *costs, reward)
 
 
 def retrained(view: SearchView) -> Iterator[str]:

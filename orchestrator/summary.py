@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestrator import sampling
 from orchestrator.views import CandidateView, SearchView, totals
 from store.records.candidates import Architecture, Named
 from strategies.spaces.registry import create
 
 
 def summary(view: SearchView) -> dict[str, Any]:
-    """Returns a search's id, status, best candidate (null before there is one) and totals."""
+    """Returns a search's id, status, best candidate (null before there is one) and totals.
+
+    Of reinforcement learning also the samples by source, and of any search that used the knowledge pool how.
+    """
     return {
         "search": view.id,
         "name": view.name,
         "status": view.status,
         "best": candidate(view, view.best[0]) if view.best else None,
         "totals": totals(view),
-    }
+    } | sampling.summary(view)
 
 
 def candidate(view: SearchView, found: CandidateView) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -61,6 +62,10 @@ def conclude(end: RunEnd, store: Path, folder: Path | None, as_json: bool) -> No
             typer.echo(line)
         if folder is not None:
             typer.echo(f"report: {folder / 'report.html'}")
+        elif view.samples is not None:
+            typer.echo(
+                f"report: `coldframe report {shlex.quote(view.name)} --store {shlex.quote(str(store))}` writes it"
+            )
     if end.signal is not None:
         raise typer.Exit(128 + end.signal)
     if (why := fruitless(view)) is not None:

@@ -39,10 +39,12 @@ def show(
 
 
 def _tables(view: SearchView) -> None:
-    """Prints the networks of a retraining, or which setting a proxy study recommends and why, and all its settings."""
+    """Prints what stands in tables: a retraining's networks, where an agent's rewards came from, a study's settings."""
+    from orchestrator import sampling
     from orchestrator.conclusion import retrained
 
-    for line in ("", *retrained(view)) if view.retrained else ():
+    lines = [*(retrained(view) if view.retrained else ()), *sampling.lines(view)]
+    for line in ["", *lines] if lines else ():
         typer.echo(line)
     if view.study is None:
         return

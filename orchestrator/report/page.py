@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time as clocks
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from orchestrator import recipes, wording
+from orchestrator import recipes, sampling, wording
 from orchestrator.report import markup
 from orchestrator.report.pictures import Picture
 from orchestrator.views import CandidateView, JobView, SearchView, Step, rungs
@@ -44,7 +44,13 @@ figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; } figcapt
 """
 
 
-def page(view: SearchView, pictures: Sequence[Picture], steps: Sequence[Step], study: Sequence[str] = ()) -> str:
+def page(
+    view: SearchView,
+    pictures: Sequence[Picture],
+    steps: Sequence[Step],
+    study: Sequence[str] = (),
+    agent: Sequence[str] = (),
+) -> str:
     """Returns the whole page.
 
     Args:
@@ -52,6 +58,7 @@ def page(view: SearchView, pictures: Sequence[Picture], steps: Sequence[Step], s
         pictures: all that there are.
         steps: its trainings as they ended.
         study: the sections of a proxy study.
+        agent: the sections of a search by reinforcement learning.
     """
     spec = json.dumps(json_safe(dict(view.spec)), indent=2, ensure_ascii=False)
     sections = [
@@ -59,6 +66,7 @@ def page(view: SearchView, pictures: Sequence[Picture], steps: Sequence[Step], s
         _summary(view),
         *study,
         _best(view, markup.figures(pictures, "cells")),
+        *agent,
         *([] if study else [_accuracy(steps, markup.figures(pictures, "accuracy"), view.nothing)]),
         markup.section("Workers", markup.figures(pictures, "workers") or markup.quiet("No job was started.")),
         *([] if study else [_top(view)]),
@@ -103,10 +111,14 @@ def _summary(view: SearchView) -> str:
 
 
 def _score(view: SearchView) -> dict[str, str]:
-    """What the search came to, in a tile."""
+    """What the search came to, in a tile or two."""
     best = view.best[0] if view.best else None
     if view.study is not None:
         return {"recommended": view.study.recommended or "-"}
+    if (samples := view.samples) is not None:
+        reward = samples.best.reward if samples.best else None
+        trained = f"{len(samples.of('trained')):,} of {len(samples.all):,}"
+        return {"best reward": sampling.reward(reward), "samples that were trained": trained}
     if best is not None and best.accuracy is None and best.test_accuracy is not None:
         return {"best test accuracy": wording.accuracy(best.test_accuracy)}
     return {"best accuracy": wording.accuracy(best.accuracy if best else None)}
@@ -119,7 +131,10 @@ def _best(view: SearchView, cells: str) -> str:
     if view.study is not None:
         about = f"Accuracies in the original setting, {view.study.reference_name}; in the others, see networks.csv."
         return markup.section("Networks", markup.quiet(about), _candidates(view.best[:TOP], view.nothing), cells)
-    return markup.section("Best candidates", _candidates(view.best, view.nothing), cells)
+    samples = view.samples if view.finished else None  # before that, nobody says which network each sample is
+    about = markup.quiet("By reward, which weighs accuracy against cost.") if samples is not None else ""
+    rewards = samples.rewards if samples is not None else None
+    return markup.section("Best candidates", about, _candidates(view.best, view.nothing, rewards), cells)
 
 
 def _retrained(view: SearchView) -> str:
@@ -143,11 +158,14 @@ def _retrained(view: SearchView) -> str:
     return recipe + markup.table([*headings, "network", "origin"], rows, numbers=range(6))
 
 
-def _candidates(found: Iterable[CandidateView], nothing: str) -> str:
-    headings = ["", "accuracy", "epochs", "parameters", "multiply-adds", "candidate", "origin", "checkpoint"]
+def _candidates(found: Iterable[CandidateView], nothing: str, rewards: Mapping[int, float] | None = None) -> str:
+    """A table of candidates, with the rewards by their indexes if there are any."""
+    more = [] if rewards is None else ["reward"]
+    headings = ["", *more, "accuracy", "epochs", "parameters", "multiply-adds", "candidate", "origin", "checkpoint"]
     rows = [
         [
             str(rank),
+            *([] if rewards is None else [sampling.reward(rewards.get(candidate.index))]),
             wording.accuracy(candidate.accuracy),
             str(candidate.epochs),
             wording.amount(candidate.parameters),
@@ -160,7 +178,7 @@ def _candidates(found: Iterable[CandidateView], nothing: str) -> str:
     ]
     if not rows:
         return markup.quiet(_sentence(nothing))
-    return markup.table(headings, rows, numbers=range(5))
+    return markup.table(headings, rows, numbers=range(5 + len(more)))
 
 
 def _sentence(words: str) -> str:

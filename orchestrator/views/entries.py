@@ -60,6 +60,51 @@ class Run:
 
 
 @dataclass(slots=True)
+class PoolUse:
+    """What a search had of the knowledge pool.
+
+    Attributes:
+        networks: for which it asked.
+        inheriting: of these, how many start from an entry with any of their blocks.
+        blocks: of the networks that it asked for.
+        hits: blocks for which there was any entry to compare with.
+        matches: blocks that start from an entry.
+        pooled: networks whose blocks it put in.
+        refused: why entries were not compared, with the most that a network was refused for it.
+    """
+
+    networks: int = 0
+    inheriting: int = 0
+    blocks: int = 0
+    hits: int = 0
+    matches: int = 0
+    pooled: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+
+    def take(self, inheritance: Payload) -> None:
+        """Counts an answer in."""
+        blocks = inheritance["blocks"]
+        matches = sum(bool(block["source"]) for block in blocks)
+        self.networks += 1
+        self.inheriting += matches > 0
+        self.blocks += len(blocks)
+        self.hits += sum(block["similarity"] > 0 for block in blocks)
+        self.matches += matches
+        for why, entries in inheritance.get("refused", {}).items():
+            self.refused[why] = max(entries, self.refused.get(why, 0))
+
+    @property
+    def hit_ratio(self) -> float:
+        """Hits of all blocks, in [0, 1]."""
+        return self.hits / self.blocks if self.blocks else 0.0
+
+    @property
+    def match_ratio(self) -> float:
+        """Matches of all blocks, in [0, 1]."""
+        return self.matches / self.blocks if self.blocks else 0.0
+
+
+@dataclass(slots=True)
 class SearchEntry:
     """One search, as its events tell it."""
 
@@ -68,6 +113,7 @@ class SearchEntry:
     opened: float
     runs: list[Run] = field(default_factory=list)
     requests: list[Asked] = field(default_factory=list)
+    pool: PoolUse = field(default_factory=PoolUse)
     result: Payload | None = None
     state: bytes = b""
     ending: Literal["", "interrupted", "finished", "failed"] = ""

@@ -57,6 +57,8 @@ class History:
             "search_finished": self._finished,
             "search_failed": self._search_failed,
             "state_saved": self._state_saved,
+            "weights_matched": self._weights_matched,
+            "weights_pooled": self._weights_pooled,
             "requested": self._requested,
             "job_started": self._job_started,
             "checkpoint_saved": self._checkpoint_saved,
@@ -140,6 +142,12 @@ class History:
 
     def _state_saved(self, note: Note) -> None:
         self.searches[note.payload["search"]].state = note.payload["state"]
+
+    def _weights_matched(self, note: Note) -> None:
+        self.searches[note.payload["search"]].pool.take(note.payload["inheritance"])
+
+    def _weights_pooled(self, note: Note) -> None:
+        self.searches[note.payload["search"]].pool.pooled += 1
 
     def _search_failed(self, note: Note) -> None:
         self._close(note, "failed", note.payload["message"])

@@ -9,7 +9,7 @@ from statistics import fmean
 from orchestrator.views.entries import Asked, JobView, Payload
 from orchestrator.views.fold import History
 
-_FREE = {"architecture", "seed"}
+_FREE = {"architecture", "seed", "initial"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.views.costs import Costs, costs
-from orchestrator.views.entries import JobView, Payload, SearchEntry, SearchStatus
+from orchestrator.views.entries import JobView, Payload, PoolUse, SearchEntry, SearchStatus
 from orchestrator.views.fold import History
+from orchestrator.views.samples import SIMILARITIES, Samples, samples
 from store.records import arrays
 from store.records.outcomes import brief
 from store.records.studies import Study
@@ -76,12 +77,18 @@ class SearchView:
     curves: Mapping[str, Any]
     notes: tuple[str, ...]
     troubled: tuple[JobView, ...]
+    pool: PoolUse
     study: Study | None = None
 
     @property
     def retrained(self) -> bool:
         """Whether its networks are tried on the test images: they were chosen before, and trained in full."""
         return any(candidate.test_accuracy is not None for candidate in self.candidates)
+
+    @property
+    def samples(self) -> Samples | None:
+        """What its agent learnt from, read from the curves at each call; none if it has no samples."""
+        return samples(self.curves)
 
     @property
     def nothing(self) -> str:
@@ -129,6 +136,7 @@ def search_view(history: History, search: str, *, alive: bool = True) -> SearchV
         curves=_curves(entry),
         notes=tuple((entry.result or {}).get("notes", ())),
         troubled=tuple(job for job in own if any(a.outcome == "failed" for a in job.attempts)),
+        pool=entry.pool,
         study=_study(entry),
     )
 
@@ -144,8 +152,20 @@ def _curves(entry: SearchEntry) -> Mapping[str, Any]:
         found = entry.result.get("curves")
     else:
         state = arrays.unpack(entry.state) if entry.state else None
-        found = state.get("curves") if isinstance(state, dict) else None
+        found = _saved(state) if isinstance(state, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def _saved(state: Payload) -> Any:
+    """The curves in a saved state; those of an agent's samples are kept there as arrays."""
+    if "ledger" not in state:
+        return state.get("curves")
+    from strategies.fnas.ledger import Ledger
+
+    ledger = Ledger()
+    ledger.restore(state["ledger"])
+    pool = state.get("pool")
+    return ledger.curves() | ({} if pool is None else {SIMILARITIES: pool["histogram"].tolist()})
 
 
 def _candidates(history: History, search: str) -> Iterator[CandidateView]:

@@ -17,8 +17,9 @@ from scipy.stats import spearmanr
 from orchestrator import proxies
 from orchestrator.conclusion import conclusion
 from orchestrator.report import write
+from orchestrator.report.shown import LeftOut, Shown
 from orchestrator.report.study import captions, grid, numbers, planes, scatters
-from orchestrator.report.study.figures import LeftOut, Shown, figures
+from orchestrator.report.study.figures import figures
 from orchestrator.report.study.section import sections
 from orchestrator.views import search_view
 from store.records.studies import Study

@@ -2,46 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-
+from orchestrator.report.shown import LeftOut, Rows, Shown
 from orchestrator.report.study import bars, captions, numbers, planes, scatters
 from orchestrator.report.study.grid import FACTORS, Plane, comparable, plane
 from store.records.studies import StudiedSetting, Study
-
-Rows = Sequence[Sequence[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A figure that the grid allows.
-
-    Attributes:
-        name: of its files.
-        title: what it shows, with its number in the paper.
-        caption: what there is to see, in words.
-        draw: makes the picture; not before it is wanted.
-        headings: of its table.
-        rows: the numbers that are drawn.
-    """
-
-    name: str
-    title: str
-    caption: str
-    draw: Callable[[], Figure]
-    headings: Sequence[str]
-    rows: Rows
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A figure that the grid does not allow, and why."""
-
-    title: str
-    why: str
 
 
 def figures(study: Study, curves: Mapping[str, Any]) -> list[Shown | LeftOut]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
-from orchestrator.report.study.figures import LeftOut, Shown
+from orchestrator.report.shown import LeftOut, Shown
 from orchestrator.report.tables import comma_separated
 from store.records.studies import StudiedSetting, Study
 

@@ -8,7 +8,7 @@ from html import escape
 from orchestrator import proxies
 from orchestrator.report import markup
 from orchestrator.report.pictures import Picture
-from orchestrator.report.study.figures import LeftOut, Shown
+from orchestrator.report.shown import LeftOut, Shown
 from store.records.studies import Study
 
 

@@ -1,0 +1,1 @@
+"""A search by reinforcement learning in the report: rewards, critic, knowledge pool, costs and how the agent learnt."""
