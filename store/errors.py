@@ -2,6 +2,7 @@
 
 StoreError
 ├── NotCanonical
+├── NotAKey
 ├── BadFrame
 ├── StoreLocked
 ├── StoreReadOnly
@@ -43,6 +44,16 @@ class NotCanonical(StoreError):
 
     def __init__(self, value: Any, why: str) -> None:
         super().__init__(f"cannot be stored: {value!r:.200}: {why}")
+
+
+class NotAKey(StoreError):
+    """Raised when tokens are no key of a block in a space."""
+
+    def __init__(self, block: str, tokens: tuple[int, ...], choices: tuple[int, ...]) -> None:
+        super().__init__(
+            f"block {block!r:.100}: tokens {list(tokens)!r:.200} are no key; expected {len(choices)} of them, each "
+            f"from 0 to one less than its choices {list(choices)!r:.200}"
+        )
 
 
 class BadFrame(StoreError):

@@ -85,13 +85,14 @@ def write_synced(path: Path, parts: list[memoryview]) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
         for part in parts:
-            _write_all(handle, part)
+            write_all(handle, part)
         os.fsync(handle)
     finally:
         os.close(handle)
 
 
-def _write_all(handle: int, data: memoryview) -> None:
+def write_all(handle: int, data: memoryview) -> None:
+    """Writes a whole buffer to an open file, in as many pieces as the system takes it."""
     while data.nbytes:
         data = data[os.write(handle, data) :]
 

@@ -15,7 +15,10 @@ from store.records.base import Record
 NAME = "format"
 VERSION = 1
 Operation = Literal["read", "write", "check", "gc"]
-FEATURES = frozenset({"chained-journal", "zarr-packs"})
+POOL = "knowledge-pool"
+_ALWAYS = ("chained-journal", "zarr-packs")
+FEATURES = frozenset({*_ALWAYS, POOL})
+_OPERATIONS: tuple[Operation, ...] = ("read", "write", "check", "gc")
 _LARGEST = 64 << 10
 _NO_FOLDER = "it is a file, not a folder"
 _UNFINISHED = frozenset({TEMPORARY, "lock"})
@@ -30,7 +33,7 @@ class Format(Record):
 
 CURRENT = Format(
     coldframe_store=VERSION,
-    features={operation: tuple(sorted(FEATURES)) for operation in ("read", "write", "check", "gc")},
+    features=dict.fromkeys(_OPERATIONS, _ALWAYS),
 )
 
 
@@ -52,9 +55,22 @@ def ensure(folder: Path) -> None:
     with disk_errors(folder):
         _make_folders(folder)
         sync_folder(folder.parent)
-        make_folder(folder / TEMPORARY)
-        text = json.dumps(CURRENT.model_dump(mode="json"), indent=2) + "\n"
-        replace_durably(folder / NAME, text.encode(), folder / TEMPORARY)
+        _write(folder, CURRENT)
+
+
+def add_feature(folder: Path, feature: str) -> None:
+    """Says, durably, that a store can from now on only be used by programs that know a feature.
+
+    Raises:
+        NotAStore, UnsupportedFormat: if the store's format is not understood.
+        StoreFull, StoreReadOnly, StoreFailed: if the disk refuses.
+    """
+    found = _read(folder)
+    if all(feature in found.features.get(operation, ()) for operation in _OPERATIONS):
+        return
+    features = {each: tuple(sorted({*found.features.get(each, ()), feature})) for each in _OPERATIONS}
+    with disk_errors(folder / NAME):
+        _write(folder, found.model_copy(update={"features": found.features | features}))
 
 
 def require(folder: Path, operation: Operation) -> None:
@@ -64,6 +80,14 @@ def require(folder: Path, operation: Operation) -> None:
         NotAStore: if the folder is none.
         UnsupportedFormat: if its version, or a feature that the operation needs, is unknown here.
     """
+    found = _read(folder)
+    unknown = sorted(set(found.features.get(operation, ())) - FEATURES)
+    if unknown:
+        known = ", ".join(sorted(FEATURES))
+        raise UnsupportedFormat(folder / NAME, f"{operation} needs {', '.join(unknown)}", known)
+
+
+def _read(folder: Path) -> Format:
     path = folder / NAME
     if not folder.is_dir():
         raise NotAStore(folder, _NO_FOLDER if folder.exists() else "there is no such folder")
@@ -74,10 +98,13 @@ def require(folder: Path, operation: Operation) -> None:
             data = file.read(_LARGEST)
     except OSError as error:
         raise StoreFailed(path, error.strerror or str(error)) from error
-    found = _parse(path, data)
-    unknown = sorted(set(found.features.get(operation, ())) - FEATURES)
-    if unknown:
-        raise UnsupportedFormat(path, f"{operation} needs {', '.join(unknown)}", ", ".join(sorted(FEATURES)))
+    return _parse(path, data)
+
+
+def _write(folder: Path, content: Format) -> None:
+    make_folder(folder / TEMPORARY)
+    text = json.dumps(content.model_dump(mode="json"), indent=2) + "\n"
+    replace_durably(folder / NAME, text.encode(), folder / TEMPORARY)
 
 
 def _parse(path: Path, data: bytes) -> Format:

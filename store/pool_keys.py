@@ -1,0 +1,212 @@
+"""Block keys as bits, and exact nearest neighbours among them by the cosine of their expanded embeddings.
+
+An embedding is one-hot for each token (FNAS section 3.1), so for keys with as many tokens the cosine is the share of
+tokens that are equal, and that is the number of bits that both keys have, by the number of tokens. A key of 64
+dimensions is one machine word, and a comparison is one `&` and one count of bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Words = npt.NDArray[np.uint64]
+Half = npt.NDArray[np.uint32]
+Integers = npt.NDArray[np.int64]
+
+NO_RANK = np.uint64(2**64 - 1)
+_WORD = 64
+_HALF = 32
+_CHUNK = 1 << 15
+_SMALLEST_MERGE = 4096
+_TAIL_SHARE = 16
+_SCAN_SHARE = 4
+_BYTE_WORDS = 3
+"""Up to so many words of bits can be counted in one byte."""
+
+
+def words_of(choices: Sequence[int]) -> int:
+    """Returns how many words a key takes."""
+    return -(-sum(choices) // _WORD)
+
+
+def fits(tokens: Sequence[int], choices: Sequence[int]) -> bool:
+    """Whether tokens are a key: as many as there are numbers of choices, each below its number."""
+    return len(tokens) == len(choices) and all(0 <= token < count for token, count in zip(tokens, choices, strict=True))
+
+
+def pack(tokens: Sequence[Sequence[int]], choices: Sequence[int]) -> Words:
+    """Returns the expanded embeddings of keys (n of them, each of `len(choices)` tokens) as bits, (n, words)."""
+    places = np.asarray(tokens, dtype=np.int64).reshape(len(tokens), len(choices))
+    places = places + np.cumsum([0, *choices[:-1]], dtype=np.int64)
+    packed = np.zeros((len(tokens), words_of(choices)), dtype=np.uint64)
+    bits = np.uint64(1) << (_WORD - 1 - places % _WORD).astype(np.uint64)
+    np.bitwise_or.at(packed, (np.arange(len(tokens))[:, None], places // _WORD), bits)
+    return packed
+
+
+class Nearest(NamedTuple):
+    """For each question the highest number of equal tokens, and the lowest rank of the entries that have it.
+
+    Where no entry has any equal token, the number is 0 and the rank `NO_RANK`.
+    """
+
+    equal: Integers
+    ranks: Words
+
+
+class KeyIndex:
+    """Keys, each with a rank that settles ties: of equally near entries the one of the lowest rank is the nearest.
+
+    Every half word (32 bits) is indexed by itself: its different values, and which keys have them. One-hot bits leave
+    few different values (at most some 130,000), so a question is compared with all of them. Then the keys are looked at
+    whose half words have most in common with the question's, for as long as a key that was not looked at could still be
+    as near as the best (multi-index hashing; Norouzi, Punjani and Fleet, 2012). Where that would be most of the keys,
+    all are compared one after the other. New keys wait in a tail, which is compared as a whole.
+
+    Args:
+        width: words of a key.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._main = _Indexed(np.zeros((width, 0), dtype=np.uint64), np.zeros(0, dtype=np.uint64))
+        self._tail: list[tuple[Words, Words]] = []
+        self._waiting = 0
+
+    def __len__(self) -> int:
+        return len(self._main.ranks) + self._waiting
+
+    def extend(self, keys: Words, ranks: Words) -> None:
+        """Adds keys (n, width) with their ranks (n,)."""
+        if len(ranks):
+            self._tail.append((np.ascontiguousarray(keys.T), ranks))
+            self._waiting += len(ranks)
+
+    def nearest(self, questions: Words) -> Nearest:
+        """Returns the nearest entry of each question, (n, width): the same as comparing it with every entry."""
+        self._settle()
+        equal, ranks = np.zeros(len(questions), dtype=np.int64), np.full(len(questions), NO_RANK)
+        for number, question in enumerate(questions):
+            best = self._main.nearest(question)
+            for tail in self._tail:
+                best = _scan(*tail, question, best)
+            equal[number], ranks[number] = best
+        return Nearest(equal, ranks)
+
+    def _settle(self) -> None:
+        """Joins what was added since the last question, and indexes it when it has grown too long to compare."""
+        if len(self._tail) > 1:
+            self._tail = [_joined(self._tail)]
+        if self._waiting > max(_SMALLEST_MERGE, len(self._main.ranks) // _TAIL_SHARE):
+            self._main = _Indexed(*_joined([(self._main.keys, self._main.ranks), *self._tail]))
+            self._tail, self._waiting = [], 0
+
+
+Best = tuple[int, np.uint64]
+"""Equal tokens, and the lowest rank of the keys that have as many."""
+
+
+class _Indexed:
+    """Keys (width, n) with an index of each half word that differs between them."""
+
+    def __init__(self, keys: Words, ranks: Words) -> None:
+        self.keys, self.ranks = keys, ranks
+        self._parts = [_Part(half) for half in _halves(keys)]
+
+    def nearest(self, question: Words) -> Best:
+        best: Best = 0, NO_RANK
+        if not len(self.ranks):
+            return best
+        asked = [part.ask(half) for part, half in zip(self._parts, _halves(question[:, None]), strict=True)]
+        left = len(self.ranks) // _SCAN_SHARE + _CHUNK
+        # A key in none of the groups that were looked at has at most so many bits in common with the question.
+        while sum(one.level for one in asked) >= max(best[0], 1):
+            cheapest = min(asked, key=lambda one: one.rows)
+            left -= cheapest.rows
+            if left < 0:
+                return _scan(self.keys, self.ranks, question, best)
+            rows = cheapest.take()
+            best = _better(self.keys[:, rows], self.ranks[rows], question, best)
+        return best
+
+
+class _Part:
+    """The different values of one half word, and the keys that have each."""
+
+    def __init__(self, half: Half) -> None:
+        self.order = np.argsort(half).astype(np.uint32)
+        ordered = half[self.order]
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(half)])
+        self.values, self.starts = ordered[starts], starts
+        self.lengths = np.diff(starts, append=len(half))
+
+    def ask(self, half: Half) -> _Asked:
+        """Compares the half word of a question with the values."""
+        return _Asked(self, np.bitwise_count(self.values & half[0]))
+
+
+class _Asked:
+    """A part that is being looked through, from the groups that have most in common with a question downwards.
+
+    Attributes:
+        level: how many bits the next groups have in common with it; -1 if none are left.
+        rows: how many keys they have.
+    """
+
+    def __init__(self, part: _Part, common: npt.NDArray[np.uint8]) -> None:
+        self._part, self._common = part, common
+        self.level = int(common.max()) + 1
+        self._next()
+
+    def take(self) -> npt.NDArray[np.uint32]:
+        """Returns the keys of the next groups."""
+        lengths = self._part.lengths[self._groups]
+        before = np.cumsum(lengths) - lengths
+        taken = np.repeat(self._part.starts[self._groups] - before, lengths) + np.arange(self.rows)
+        self._next()
+        return self._part.order[taken]
+
+    def _next(self) -> None:
+        self.level -= 1
+        self._groups = np.flatnonzero(self._common == self.level)
+        self.rows = int(self._part.lengths[self._groups].sum())
+
+
+def _halves(keys: Words) -> Iterator[Half]:
+    for word in keys:
+        yield (word >> np.uint64(_HALF)).astype(np.uint32)
+        yield word.astype(np.uint32)
+
+
+def _joined(pieces: Sequence[tuple[Words, Words]]) -> tuple[Words, Words]:
+    return np.concatenate([keys for keys, _ in pieces], axis=1), np.concatenate([ranks for _, ranks in pieces])
+
+
+def _common(keys: Words, question: Words) -> npt.NDArray[Any]:
+    """Returns the equal tokens of each key (width, n) and the question."""
+    common: npt.NDArray[Any] = np.bitwise_count(keys[0] & question[0])
+    if len(keys) > _BYTE_WORDS:
+        common = common.astype(np.uint16)
+    for word in range(1, len(keys)):
+        common += np.bitwise_count(keys[word] & question[word])
+    return common
+
+
+def _better(keys: Words, ranks: Words, question: Words, best: Best) -> Best:
+    """Returns the better of what was found and what is nearest among some keys."""
+    common = _common(keys, question)
+    equal = int(common.max(initial=0))
+    if equal < max(best[0], 1):
+        return best
+    lowest = ranks[common == equal].min()
+    return equal, lowest if equal > best[0] else min(best[1], lowest)
+
+
+def _scan(keys: Words, ranks: Words, question: Words, best: Best) -> Best:
+    """Compares a question with every key, a piece at a time that stays in the processor's cache."""
+    for start in range(0, len(ranks), _CHUNK):
+        best = _better(keys[:, start : start + _CHUNK], ranks[start : start + _CHUNK], question, best)
+    return best
