@@ -9,8 +9,8 @@ from store.records.candidates import Architecture, Candidate
 from store.records.outcomes import AnyOutcome, Failure, Measured, Trained
 from store.records.results import Individual
 from strategies.fnas.options import FNASOptions
-from strategies.fnas.pool import Pool
 from strategies.individuals import dump, learnt, load, newborn
+from strategies.pool import Pool
 from strategies.run import Handle, Run
 
 AGAIN = 2

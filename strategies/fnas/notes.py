@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from store.records.results import Individual
 from strategies.fnas.ledger import Ledger
 from strategies.fnas.networks import WARM_UP, Networks
 from strategies.fnas.options import FNASOptions
-from strategies.fnas.pool import Pool
-
-WANTED_MATCHES = 0.99
-"""The match ratio that the paper wants, for fairness (section 4.3)."""
+from strategies.pool import Pool
 
 
 def notes(options: FNASOptions, networks: Networks, ledger: Ledger, pool: Pool | None) -> tuple[str, ...]:
     """Returns all notes on a search that has ended."""
     found = [*_samples(options, networks, ledger), *_failures(options, networks)]
     if pool is not None:
-        found += _pool(options, networks.history, pool)
+        found += _pool(options, pool)
     return (*found, *_target(options, networks))
 
 
@@ -47,25 +43,13 @@ def _failures(options: FNASOptions, networks: Networks) -> Iterator[str]:
         )
 
 
-def _pool(options: FNASOptions, history: Sequence[Individual], pool: Pool) -> Iterator[str]:
-    asked, hits, matches = pool.counts
-    if asked:
-        yield (
-            f"knowledge pool: of {asked} blocks asked for {_percent(hits, asked)} had an entry to compare with (hit "
-            f"ratio), {_percent(matches, asked)} started from one (match ratio)"
-        )
-        if matches < WANTED_MATCHES * asked:
-            yield "the match ratio is below 99 %: more blocks than the paper allows started from random weights"
-    for reason, count in sorted(pool.refused.items()):
-        yield f"entries of the pool that could not be compared: {count} ({reason})"
+def _pool(options: FNASOptions, pool: Pool) -> Iterator[str]:
+    yield from pool.remarks()
     if pool.unreadable:
         yield f"networks of which an inherited block could not be read, and which began again: {pool.unreadable}"
     yield f"networks that entered the pool: {pool.entered}, of generations up to {options.generations}"
     if options.generations:
         yield "networks that inherited blocks entered the pool too: blocks of later generations had more training"
-    if len(pool.steps) > 1:
-        counts = ", ".join(str(steps) for steps in sorted(pool.steps))
-        yield f"blocks came from networks that were trained for different numbers of steps ({counts})"
 
 
 def _target(options: FNASOptions, networks: Networks) -> Iterator[str]:
@@ -74,7 +58,3 @@ def _target(options: FNASOptions, networks: Networks) -> Iterator[str]:
     if options.target is not None and costs and min(costs) > options.target:
         unit = "ms" if options.cost == "latency" else "multiply-adds"
         yield f"no network met the target of {options.target:g} {unit}: the nearest takes {min(costs):g}"
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %"

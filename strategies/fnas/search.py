@@ -17,8 +17,8 @@ from strategies.fnas.ledger import Iteration, Ledger
 from strategies.fnas.networks import SAMPLED, Networks, Wanted
 from strategies.fnas.notes import notes
 from strategies.fnas.options import FNASOptions
-from strategies.fnas.pool import Pool
 from strategies.individuals import NONE_TRAINED
+from strategies.pool import Pool
 from strategies.run import Run
 from strategies.under_way import due
 
@@ -52,7 +52,7 @@ class Course:
     def __init__(self, run: Run, options: FNASOptions) -> None:
         self._run, self._options, self.iteration = run, options, 0
         self._agent, self._buffer, self._ledger = Agent(run, options), ExperienceBuffer(options.buffer_size), Ledger()
-        self._pool = Pool(run, options) if options.knowledge_pool else None
+        self._pool = _pool(run, options) if options.knowledge_pool else None
         self._networks = Networks(run, options, self._pool)
         self._lesson: Lesson | None = None
 
@@ -181,3 +181,8 @@ class Course:
         self._ledger.restore(state["ledger"])
         if self._pool is not None:
             self._pool.restore(state["pool"])
+
+
+def _pool(run: Run, options: FNASOptions) -> Pool:
+    sources = options.transfer.pool
+    return Pool(run, similarity=options.similarity, sources=sources, generations=options.generations)
