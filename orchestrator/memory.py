@@ -123,6 +123,13 @@ class Memory:
         """Whether a candidate has this checkpoint, and it is not quarantined."""
         return any(known.digest == checkpoint for known in self._checkpoints.get(candidate, ()))
 
+    def starts(self) -> set[str]:
+        """Returns the checkpoints that networks of unfinished searches are to start from, since their last states."""
+        unfinished = (search for search in self.searches.values() if search.status != "finished")
+        packed = (answer for search in unfinished for answer in search.matched.values())
+        blocks = (block for answer in packed for block in msgpack.unpackb(answer, raw=False)["blocks"])
+        return {block["source"].partition("/")[0] for block in blocks if block["source"]}
+
     def forget_missing(self, there: Collection[str]) -> None:
         """Forgets superseded checkpoints that are not there any more: garbage collection takes them.
 

@@ -86,19 +86,6 @@ class Runtime:
         self.post(lambda: self._record(events), done)
         await done.wait()
 
-    async def when_there_is_room(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Tries a write until the disk has room for it; while it has not, nothing else is acted upon."""
-        wait = FIRST_WAIT
-        while True:
-            try:
-                return await write()
-            except StoreFull as error:
-                if self._leaving:
-                    raise
-                self._observer.waiting(f"{error}; nothing is lost, it is tried again every {wait:g} s")
-                await anyio.sleep(wait)
-                wait = min(2 * wait, LONGEST_WAIT)
-
     def ask(self, search: str, index: int, request: AnyRequest) -> Reaction:
         """The scheduler's reaction to a request."""
         return self.scheduler.request(search, index, request)
@@ -171,7 +158,7 @@ class Runtime:
     async def _commit(self, events: list[AnyEvent]) -> None:
         if not events:
             return
-        last = await self.when_there_is_room(lambda: asyncio.wrap_future(self._store.journal.submit(events)))
+        last = await self._when_there_is_room(lambda: asyncio.wrap_future(self._store.journal.submit(events)))
         now = time.time()
         for offset, event in enumerate(events, start=last - len(events) + 1):
             self._observer.event(offset, now, event)
@@ -190,9 +177,22 @@ class Runtime:
             case Quarantine(blobs):
                 for blob in blobs:
                     quarantine = partial(to_thread.run_sync, self._store.blobs.quarantine, blob)
-                    await self.when_there_is_room(quarantine)
+                    await self._when_there_is_room(quarantine)
             case AwaitSpace():
                 self._tasks.start_soon(self._await_space)
+
+    async def _when_there_is_room(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Tries a write until the disk has room for it; while it has not, nothing else is acted upon."""
+        wait = FIRST_WAIT
+        while True:
+            try:
+                return await write()
+            except StoreFull as error:
+                if self._leaving:
+                    raise
+                self._observer.waiting(f"{error}; nothing is lost, it is tried again every {wait:g} s")
+                await anyio.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
 
     async def _delay(self, job: str, seconds: float) -> None:
         await anyio.sleep(seconds)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Protocol
 
 import anyio
 
@@ -17,8 +16,6 @@ from store.records.outcomes import AnyOutcome
 from store.records.requests import AnyRequest, describe
 from strategies.errors import ReplayDiverged
 from strategies.run import Handle
-
-T = TypeVar("T")
 
 
 class Daemon(Protocol):
@@ -33,10 +30,6 @@ class Daemon(Protocol):
 
     async def commit(self, *events: AnyEvent) -> None:
         """Journals events, all or none, and returns when they are durable."""
-        ...
-
-    async def when_there_is_room(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Tries a write until the disk has room for it."""
         ...
 
     def ask(self, search: str, index: int, request: AnyRequest) -> Reaction:
@@ -138,8 +131,7 @@ class SearchPort:
         recorded = self._daemon.memory.searches[self.search].inheritance(call)
         if recorded is not None:
             return self._same_blocks(recorded, call, query)
-        match = partial(self._daemon.knowledge.match, self.search, query)
-        found, lost = await self._daemon.when_there_is_room(match)
+        found, lost = await self._daemon.knowledge.match(self.search, query)
         await self._daemon.commit(*lost, WeightsMatched(search=self.search, call=call, inheritance=found))
         return found
 
@@ -155,7 +147,7 @@ class SearchPort:
         if recorded is None:
             held = await self._daemon.knowledge.held(contribution)
             await self._daemon.commit(WeightsPooled(search=self.search, call=call, contribution=held))
-            await self._daemon.when_there_is_room(self._daemon.knowledge.follow)
+            await self._daemon.knowledge.follow()
         elif recorded != contribution.checkpoint:
             asked = f"those of checkpoint {contribution.checkpoint[:12]}"
             raise ReplayDiverged(f"contribution of call {call}", f"blocks of checkpoint {recorded[:12]}", asked)
