@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,9 @@ from orchestrator.commands.common import JsonOption, guarded, print_json
 
 if TYPE_CHECKING:
     from strategies.spaces.genotype import Genotype
+    from strategies.spaces.mobile import MobileGenotype
     from strategies.spaces.nasbench201 import BenchGenotype
+    from trainers.networks.network import AnyGenotype
 
 
 class Concat(StrEnum):
@@ -26,6 +29,11 @@ class Spaces(StrEnum):
 
     CELL = "cell"
     NASBENCH201 = "nasbench201"
+    MNAS = "mnas"
+
+
+_PUBLISHED = {Spaces.CELL: (36, 20), Spaces.NASBENCH201: (16, 17), Spaces.MNAS: (32, 20)}
+"""Channels and cells of the networks as published; mobile ones have no cells, and take no other number."""
 
 
 class Stems(StrEnum):
@@ -40,13 +48,14 @@ def cost(
     genotype: Annotated[
         str,
         typer.Option(
-            help="Name of a published genotype, or a JSON file; with --space nasbench201 the string, or a file of it.",
+            help="Name of a published genotype, or a JSON file; with --space nasbench201 the string, or a file of it; "
+            "with --space mnas a published network, blocks such as ir_r3_k5_s2_e3_c40_se0.25, or a file of either.",
             metavar="NAME|FILE|STRING",
         ),
     ],
-    space: Annotated[Spaces, typer.Option(help="Networks of cells, or of NAS-Bench-201.")] = Spaces.CELL,
+    space: Annotated[Spaces, typer.Option(help="Networks of cells, of NAS-Bench-201, or mobile ones.")] = Spaces.CELL,
     channels: Annotated[
-        int | None, typer.Option(min=1, help="Initial channels C; 36 if absent, of nasbench201 16.")
+        int | None, typer.Option(min=1, help="Initial channels C; 36 if absent, of nasbench201 16, of mnas 32.")
     ] = None,
     cells: Annotated[
         int | None, typer.Option(min=3, help="Number of cells, reductions included; 20 if absent, of nasbench201 17.")
@@ -54,7 +63,7 @@ def cost(
     resolution: Annotated[int, typer.Option(min=4, help="Pixels of an image's side.")] = 32,
     classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 10,
     input_channels: Annotated[int, typer.Option(min=1, help="Channels of an image.")] = 3,
-    stem: Annotated[Stems, typer.Option(help="imagenet: three strided convolutions for large images.")] = Stems.CIFAR,
+    stem: Annotated[Stems, typer.Option(help="imagenet: for large images, with more strides.")] = Stems.CIFAR,
     auxiliary: Annotated[bool, typer.Option("--auxiliary", help="Count the auxiliary head's parameters too.")] = False,
     concat: Annotated[Concat | None, typer.Option(help="Of cells: instead of the genotype's own concat lists.")] = None,
     as_json: JsonOption = False,
@@ -66,8 +75,13 @@ def cost(
     from trainers.cost import cost as count
     from trainers.networks.shape import Shape
 
-    found = _read_bench(genotype, concat) if space is Spaces.NASBENCH201 else _read_cells(genotype, concat)
-    width, depth = (16, 17) if space is Spaces.NASBENCH201 else (36, 20)
+    read: Mapping[Spaces, Callable[[str, Concat | None], AnyGenotype]] = {
+        Spaces.CELL: _read_cells,
+        Spaces.NASBENCH201: _read_bench,
+        Spaces.MNAS: _read_mobile,
+    }
+    width, depth = _PUBLISHED[space]
+    found = read[space](genotype, concat)
     shape = Shape(channels or width, cells or depth, classes, resolution, input_channels, stem.value, auxiliary)
     counted = count(found, shape)
     if as_json:
@@ -84,16 +98,48 @@ def _read_bench(text: str, concat: Concat | None) -> BenchGenotype:
         InvalidGenotype: if it is neither.
         InvalidOptions: if a concat rule is given, of which these cells have none.
     """
-    from strategies.errors import InvalidOptions, OptionProblem
     from strategies.spaces.nasbench201 import BenchGenotype
 
-    if concat is not None:
-        problem = OptionProblem("--concat", concat.value, "no rule with --space nasbench201, whose output is one node")
-        raise InvalidOptions([problem])
+    _refuse(concat, "no rule with --space nasbench201, whose output is one node")
     if "~" in text:
         return BenchGenotype.from_string(text)
     expected = "a string like |nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|"
     return BenchGenotype.from_string(_text(text, expected), source=text)
+
+
+def _read_mobile(text: str, concat: Concat | None) -> MobileGenotype:
+    """Reads a mobile network from its published name, its blocks, or a file of these or of JSON.
+
+    Raises:
+        InvalidGenotype: if it is none.
+        InvalidOptions: if a concat rule is given, of which these networks have none.
+    """
+    import json
+
+    from strategies.errors import InvalidGenotype
+    from strategies.spaces.mobile import MobileGenotype, from_json, read_blocks
+    from strategies.spaces.published_mobile import PUBLISHED_MOBILE
+
+    _refuse(concat, "no rule with --space mnas, which has no cells")
+    if text in PUBLISHED_MOBILE:
+        return PUBLISHED_MOBILE[text]
+    if text.startswith(("cn_", "ds_", "ir_")):
+        return MobileGenotype(read_blocks(text), divisor=1)
+    found = _text(text, f"a published network ({', '.join(sorted(PUBLISHED_MOBILE))}), nor blocks")
+    if not found.lstrip().startswith("{"):
+        return MobileGenotype(read_blocks(found, source=text), divisor=1)
+    try:
+        return from_json(json.loads(found), source=text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidGenotype([f"is not JSON: {error}"], text) from error
+
+
+def _refuse(concat: Concat | None, expected: str) -> None:
+    """Raises `InvalidOptions` if a concat rule is given."""
+    from strategies.errors import InvalidOptions, OptionProblem
+
+    if concat is not None:
+        raise InvalidOptions([OptionProblem("--concat", concat.value, expected)])
 
 
 def _read_cells(name: str, concat: Concat | None) -> Genotype:

@@ -10,9 +10,9 @@ stride of the first layer, expansion, output channels, squeeze and excitation, s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, cast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from strategies.errors import InvalidGenotype
 
@@ -222,13 +222,12 @@ def read_block(text: str) -> MobileBlock:
     )
 
 
-def read_blocks(text: str, like: MobileGenotype, *, source: str | None = None) -> MobileGenotype:
+def read_blocks(text: str, *, source: str | None = None) -> tuple[MobileBlock, ...]:
     """Reads blocks that are divided by white space, commas or `|`.
 
     Args:
         text: the blocks.
-        like: what the rest is taken from: stem, features, activation, divisor.
-        source: where it came from, e.g. a file's name, for the error.
+        source: where they came from, e.g. a file's name, for the error.
 
     Raises:
         InvalidGenotype: naming every block that is wrong.
@@ -241,4 +240,35 @@ def read_blocks(text: str, like: MobileGenotype, *, source: str | None = None) -
             problems += error.problems
     if problems:
         raise InvalidGenotype(problems, source)
-    return replace(like, blocks=tuple(blocks))
+    return tuple(blocks)
+
+
+def from_json(value: Any, *, source: str | None = None) -> MobileGenotype:
+    """Reads a genotype from its JSON form, as `MobileGenotype.to_json` writes it; all but the blocks may be absent.
+
+    Args:
+        value: `{"blocks": ["ds_r1_k3_s1_c16", ...], "stem": 32, "features": 1280, "activation": "relu", "divisor": 8}`.
+        source: where it came from, e.g. a file's name, for the error.
+
+    Raises:
+        InvalidGenotype: naming every key that is wrong, its value, and what was expected.
+    """
+    if not isinstance(value, Mapping):
+        raise InvalidGenotype([f"got {value!r:.60}, expected an object with the keys {', '.join(_KEYS)}"], source)
+    problems = [f"{key}: unknown key, expected {', '.join(_KEYS)}" for key in value if key not in _KEYS]
+    for key in ("stem", "features", "divisor"):
+        number = value.get(key, 1)
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            problems.append(f"{key}: got {number!r:.60}, expected a number of channels")
+    if value.get("activation", "relu") not in get_args(Activation):
+        problems.append(f"activation: got {value['activation']!r:.60}, expected {', '.join(get_args(Activation))}")
+    blocks = value.get("blocks")
+    if not isinstance(blocks, list | tuple) or not blocks or not all(isinstance(block, str) for block in blocks):
+        problems.append(f"blocks: got {blocks!r:.60}, expected a list of blocks, {_FORM}")
+    if problems:
+        raise InvalidGenotype(problems, source)
+    rest = {key: value[key] for key in _KEYS if key in value and key != "blocks"}
+    return MobileGenotype(read_blocks(" ".join(value["blocks"]), source=source), **rest)
+
+
+_KEYS = ("blocks", "stem", "features", "activation", "divisor")

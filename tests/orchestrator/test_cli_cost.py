@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from strategies.spaces.published import PUBLISHED
+from strategies.spaces.published_mobile import PUBLISHED_MOBILE
 from tests.orchestrator.command import coldframe
 
 
@@ -117,3 +118,46 @@ def test_what_a_network_of_nasbench201_cannot_be_is_refused(options: list[str], 
     ended = coldframe("cost", "--space", "nasbench201", *options, "--json")
     assert ended.code == 2
     assert named in ended.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("MnasNet-A1", (3_887_038, 311_579_072)),
+        ("EfficientNet-B0", (5_288_548, 385_814_752)),
+        ("MobileNetV2", (3_504_872, 300_774_272)),
+    ],
+)
+def test_published_mobile_networks_cost_what_was_published(name: str, expected: tuple[int, int]) -> None:
+    assert mobile_cost(name) == expected
+
+
+def test_a_mobile_network_is_read_from_its_blocks_and_from_files_of_them_or_of_json(tmp_path: Path) -> None:
+    genotype = PUBLISHED_MOBILE["MobileNetV2"]
+    blocks, notation, structured = " | ".join(map(str, genotype.blocks)), tmp_path / "blocks", tmp_path / "network.json"
+    notation.write_text(blocks + "\n")
+    structured.write_text(json.dumps(genotype.to_json()))
+    assert {mobile_cost(each) for each in (blocks, notation, structured)} == {(3_504_872, 300_774_272)}
+
+
+def mobile_cost(genotype: str | Path) -> tuple[int, int]:
+    images = ["--stem", "imagenet", "--resolution", "224", "--classes", "1000"]
+    ended = coldframe("cost", "--space", "mnas", "--genotype", genotype, *images, "--json")
+    assert ended.code == 0, ended.err
+    return ended.json["parameters"], ended.json["multiply_adds"]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["MnasNet-A2"], "MnasNet-A1, MobileNetV2"),
+        (["ir_r3_k5_s2_c40, xy"], "got the block 'xy'"),
+        (["MobileNetV2", "--concat", "all"], "--concat is 'all'"),
+        (["MobileNetV2", "--cells", "8"], "proxy.cells is 8"),
+        (["MobileNetV2", "--auxiliary"], "mobile networks have no such head"),
+    ],
+)
+def test_what_mobile_networks_cannot_be_is_refused(options: list[str], named: str) -> None:
+    ended = coldframe("cost", "--space", "mnas", "--genotype", *options)
+    assert ended.code == 2
+    assert named in " ".join(ended.err.split())

@@ -15,7 +15,7 @@ from strategies.errors import InvalidArchitecture, InvalidGenotype, InvalidOptio
 from strategies.spaces import registry
 from strategies.spaces.base import BlockSpace, MutableSpace, WeighedSpace, expand
 from strategies.spaces.mnas import CHOICES, SKELETON, MnasOptions, MnasSpace
-from strategies.spaces.mobile import MobileBlock, MobileGenotype, read_block, read_blocks
+from strategies.spaces.mobile import MobileBlock, MobileGenotype, from_json, read_block, read_blocks
 from strategies.spaces.published_mobile import PUBLISHED_MOBILE
 
 SPACE, FIVE = MnasSpace(), MnasSpace(MnasOptions(blocks=5))
@@ -112,7 +112,8 @@ def test_the_notation_says_all_of_a_network(architecture):
     genotype = SPACE.decode(architecture)
     described = SPACE.describe(architecture)
     text = " | ".join(described.pop("blocks"))
-    assert read_blocks(text, MobileGenotype((MobileBlock("cn", 1),), **described)) == genotype
+    assert MobileGenotype(read_blocks(text), **described) == genotype
+    assert from_json(SPACE.describe(architecture)) == genotype
 
 
 @pytest.mark.parametrize(
@@ -122,9 +123,16 @@ def test_a_block_that_is_none_is_named(text):
     with pytest.raises(InvalidGenotype, match="expected"):
         read_block(text)
     with pytest.raises(InvalidGenotype, match=r"file\.txt: .*expected.*; .*'nonsense'"):
-        read_blocks(
-            f"{text or 'x'}, ds_r1_k3_s1_c16, nonsense", MobileGenotype((MobileBlock("cn", 1),)), source="file.txt"
-        )
+        read_blocks(f"{text or 'x'}, ds_r1_k3_s1_c16, nonsense", source="file.txt")
+
+
+def test_json_that_is_no_genotype_is_refused_key_by_key():
+    value = {"blocks": [], "stem": "wide", "activation": "tanh", "cells": 3}
+    with pytest.raises(InvalidGenotype) as raised:
+        from_json(value, source="file.json")
+    assert [problem.partition(":")[0] for problem in raised.value.problems] == ["cells", "stem", "activation", "blocks"]
+    with pytest.raises(InvalidGenotype, match=r"file\.json: .*expected an object"):
+        from_json([1], source="file.json")
 
 
 def test_genes_of_another_space_are_refused():
