@@ -17,7 +17,7 @@ from trainers.agent.request import Draw
 from trainers.agent.trust import choose, median
 from trainers.errors import InvalidAgentRequest
 
-Floats = npt.NDArray[np.float32]
+Genes = npt.NDArray[np.int16]
 
 WINDOW = "window"
 """Its block of the state."""
@@ -40,40 +40,43 @@ def draw(policy: Policy, count: int, rng: np.random.Generator) -> Drawn:
 
 
 class Window:
-    """U of the architectures that were sampled last, which the threshold is the median of.
+    """The architectures that were sampled last; the threshold is the median of what U says of them now.
 
-    So about half of all samples are trusted: the paper's "2 times speedup" (section 4.2).
+    So about half of all samples are trusted: the paper's "2 times speedup" (section 4.2). U as it was when they were
+    sampled would not do: as V learns, U moves as a whole, and all new samples would lie on one side of such a median.
 
     Args:
+        length: T.
         options: how many it holds, a fixed threshold if there is one, and how many draws a batch may take.
     """
 
-    def __init__(self, options: CriticOptions) -> None:
+    def __init__(self, length: int, options: CriticOptions) -> None:
         self._options = options
-        self._uncertainties: Floats = np.zeros(0, dtype=np.float32)
+        self._genes: Genes = np.zeros((0, length), dtype=np.int16)
 
     def restore(self, state: Mapping[str, Arrays]) -> None:
         """Goes on from a state; raises `InvalidAgentRequest` if it is not of a window."""
-        found = state.get(WINDOW, {}).get("uncertainties")
+        found = state.get(WINDOW, {}).get("genes")
         if found is None:
             return
-        if found.ndim != 1 or found.dtype != np.float32:
+        length = self._genes.shape[1]
+        if found.shape != (len(found), length) or found.dtype != np.int16:
             what = f"{found.dtype} of shape {found.shape}"
-            raise InvalidAgentRequest(f"arrays.{WINDOW}.uncertainties", what, "float32 of shape (n,)")
-        self._uncertainties = found
+            raise InvalidAgentRequest(f"arrays.{WINDOW}.genes", what, f"int16 of shape (n, {length})")
+        self._genes = found
 
     def arrays(self) -> dict[str, Arrays]:
         """Returns its block of the state; none if nothing was sampled yet."""
-        return {WINDOW: {"uncertainties": self._uncertainties}} if len(self._uncertainties) else {}
+        return {WINDOW: {"genes": self._genes}} if len(self._genes) else {}
 
     def draw(self, policy: Policy, critic: Appraiser, asked: Draw, rng: np.random.Generator) -> Drawn:
         """Draws a batch by the rule of `trust.choose`.
 
-        Nothing is trusted before the critic has learned from a first batch. The threshold holds for the whole batch: it
-        is the median of the latest U, those of the first `asked.count` draws among them.
+        Nothing is trusted before the critic has learned from a first batch. The threshold holds for the whole batch;
+        the first `asked.count` draws count for it already.
         """
         stream = _Stream(policy, critic, asked.count, rng)
-        threshold = self._threshold(stream) if len(critic.history.rewards) else None
+        threshold = self._threshold(stream, critic) if len(critic.history.rewards) else None
         chosen = choose(
             stream.uncertainties(),
             threshold,
@@ -81,18 +84,17 @@ class Window:
             most_trusted=asked.most_trusted,
             most_draws=self._options.draws * asked.count,
         )
-        if threshold is not None:
-            self._take(stream.so_far(chosen.drawn))
+        self._genes = self._latest(stream.genes(chosen.drawn))
         rows = np.array(chosen.numbers)
         return Drawn(*stream.take(rows), np.array(chosen.trusted), threshold, chosen.discarded)
 
-    def _threshold(self, stream: _Stream) -> float:
+    def _threshold(self, stream: _Stream, critic: Appraiser) -> float:
         if self._options.threshold is not None:
             return self._options.threshold
-        return median([*self._uncertainties, *stream.so_far(stream.size)][-self._options.window :])
+        return median(critic.predict(self._latest(stream.genes(stream.size))).uncertainties.tolist())
 
-    def _take(self, uncertainties: Floats) -> None:
-        self._uncertainties = np.concatenate([self._uncertainties, uncertainties])[-self._options.window :]
+    def _latest(self, genes: Genes) -> Genes:
+        return np.concatenate([self._genes, genes])[-self._options.window :]
 
 
 class _Stream:
@@ -110,9 +112,9 @@ class _Stream:
             yield float(self._round(number // self.size)[1].uncertainties[number % self.size])
             number += 1
 
-    def so_far(self, count: int) -> Floats:
-        """Returns U of the first draws, (count,)."""
-        rounds = [self._round(index)[1].uncertainties for index in range(-(-count // self.size))]
+    def genes(self, count: int) -> Genes:
+        """Returns the first draws, (count, T)."""
+        rounds = [self._round(index)[0].genes for index in range(-(-count // self.size))]
         return np.concatenate(rounds)[:count]
 
     def take(self, rows: npt.NDArray[np.int64]) -> tuple[Sampled, Prediction]:

@@ -18,6 +18,7 @@ from trainers.agent.flat import Arrays
 from trainers.agent.learner import Learner
 from trainers.agent.options import CriticOptions
 from trainers.agent.request import Request, read
+from trainers.errors import InvalidAgentRequest
 from trainers.readers import generator
 
 State = dict[str, Arrays]
@@ -49,6 +50,8 @@ def iterate(arrays: State | None, request: Mapping[str, Any]) -> tuple[State, An
         InvalidAgentRequest: naming the key that is wrong, and what was expected.
     """
     asked = read(request)
+    if asked.carry and arrays is None:
+        raise InvalidAgentRequest("carry", "true, and no arrays", "the arrays that another search has left behind")
     with _one_thread():
         return _iterate(arrays, asked)
 
@@ -77,7 +80,7 @@ def _learner(arrays: State | None, asked: Request) -> Learner:
 
 
 def _critic(arrays: State | None, asked: Request, options: CriticOptions) -> tuple[Appraiser, Window]:
-    critic, window = Appraiser(asked.choices, options), Window(options)
+    critic, window = Appraiser(asked.choices, options), Window(len(asked.choices), options)
     if arrays is None:
         critic.begin(generator("agent", asked.seed, "critic"))
     elif asked.carry:

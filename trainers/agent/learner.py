@@ -64,8 +64,9 @@ class Learner:
         weights = torch.from_numpy(lesson.weights)
         tokens = torch.from_numpy(lesson.genes.astype(np.int64)).t().unsqueeze(2)
         report = {"baseline": baseline}
+        memory = self.policy.recurrence(len(old[0]))
         for _ in range(self._options.epochs if self._options.kind == "ppo" else 1):
-            possible = self.policy.log_probabilities(lesson.genes)
+            possible = self.policy.log_probabilities(lesson.genes, memory)
             new = possible.gather(2, tokens).squeeze(2)
             objective, spread = self._loss(new, old, advantages, weights), losses.entropy(possible)
             gradient = self.policy.gradient(objective - self._options.entropy * spread)

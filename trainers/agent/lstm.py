@@ -1,110 +1,140 @@
-"""The recurrence of an LSTM over a batch of sequences, forward and backward, quick for small batches on one thread.
+"""The recurrence of an LSTM over a batch of sequences, forward and backward, for small batches on one thread.
 
-At 20 sequences of 42 tokens and 100 units, forward and backward take about 5 ms; through autograd, operation by
-operation, 20 ms and more, and 8 ms in oneDNN's fused kernel (one thread, torch 2.13).
+Through autograd, operation by operation, a step of PPO on 20 sequences of 42 tokens and 100 units would take several
+times as long. Here the forward pass is seven operations a token, the backward pass six; all else is done for all tokens
+at once, in memory that is set up once for all steps on a batch (`benchmarks/agent.py` has the rates).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 
-class Cell(NamedTuple):
-    """What one step reads and writes; gates stand in the order input, forget, output, candidate.
-
-    Attributes:
-        gates: (B, 4H): before the step what enters from below, after it the gates.
-        sigmoids: the part of `gates` that goes through the logistic function, (B, 3H).
-        parts: the four gates, (B, H) each.
-        cell: the cell's state after the step, (B, H).
-        squashed: its hyperbolic tangent, (B, H).
-        hidden: the step's output, (B, H).
-    """
-
-    gates: Tensor
-    sigmoids: Tensor
-    parts: tuple[Tensor, Tensor, Tensor, Tensor]
-    cell: Tensor
-    squashed: Tensor
-    hidden: Tensor
-
-    @classmethod
-    def of(cls, gates: Tensor, cell: Tensor, squashed: Tensor, hidden: Tensor) -> Cell:
-        """Returns the views of these tensors."""
-        units = hidden.shape[1]
-        parts = torch.split(gates, units, dim=1)
-        return cls(gates, gates[:, : 3 * units], (parts[0], parts[1], parts[2], parts[3]), cell, squashed, hidden)
-
-    def step(self, hidden: Tensor, cell: Tensor, weight: Tensor) -> None:
-        """Goes one token further from a hidden state and a cell state, (B, H) each; `weight` is (H, 4H)."""
-        inward, forget, outward, candidate = self.parts
-        torch.addmm(self.gates, hidden, weight, out=self.gates)
-        self.sigmoids.sigmoid_()
-        candidate.tanh_()
-        torch.mul(forget, cell, out=self.cell)
-        self.cell.addcmul_(inward, candidate)
-        torch.tanh(self.cell, out=self.squashed)
-        torch.mul(outward, self.squashed, out=self.hidden)
-
-
-def recur(below: Tensor, weight: Tensor) -> Tensor:
-    """Returns the hidden states of sequences that all start from zeros, (T, B, H).
+class Recurrence:
+    """An LSTM's steps, with the memory that they need. The gates stand in the order output, input, forget, candidate.
 
     Args:
-        below: what enters each step from its token, bias included, (T, B, 4H).
-        weight: from hidden state to gates, (H, 4H).
+        length: T, tokens of a sequence.
+        batch: B, sequences.
+        units: H.
+
+    Attributes:
+        gates: of each token, T of (B, 4H): before its step what enters from below, after it the gates.
+        states: the hidden state before the first token, zeros, and after each, T + 1 of (B, H).
     """
-    return _Recurrence.apply(below, weight)  # type: ignore[no-any-return,no-untyped-call]
+
+    def __init__(self, length: int, batch: int, units: int) -> None:
+        self._gates = torch.empty(length, batch, 4 * units)
+        self._hidden, self._cells = torch.zeros(2, length + 1, batch, units).unbind(0)
+        self._squashed = torch.empty(length, batch, units)
+        # Views of single tokens, made once: a view costs as much as an operation on so few numbers.
+        self.gates, self.states = self._gates.unbind(0), self._hidden.unbind(0)
+        self._each_cell, self._each_squashed = self._cells.unbind(0), self._squashed.unbind(0)
+        self._sigmoids = self._gates[:, :, : 3 * units].unbind(0)
+        parts = torch.split(self._gates, units, dim=2)
+        self._outward, self._inward, self._forget, self._candidate = (part.unbind(0) for part in parts)
+        self._way_back: _WayBack | None = None
+
+    def __call__(self, table: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
+        """Returns the hidden states of sequences that all start from zeros, (T, B, H), with a gradient.
+
+        They lie in this object's memory: go backward through them before the next call.
+
+        Args:
+            table: what each token adds to the gates, bias included, (rows, 4H).
+            rows: the table's row for each token, integers, (T, B).
+            weight: from hidden state to gates, (H, 4H).
+        """
+        return _Function.apply(table, rows, weight, self)  # type: ignore[no-any-return,no-untyped-call]
+
+    def step(self, index: int, weight: Tensor) -> None:
+        """Takes one step, from what lies in `gates` and from the states before it."""
+        gates, cell, squashed = self.gates[index], self._each_cell[index + 1], self._each_squashed[index]
+        torch.addmm(gates, self.states[index], weight, out=gates)
+        self._sigmoids[index].sigmoid_()
+        self._candidate[index].tanh_()
+        torch.mul(self._forget[index], self._each_cell[index], out=cell)
+        cell.addcmul_(self._inward[index], self._candidate[index])
+        torch.tanh(cell, out=squashed)
+        torch.mul(self._outward[index], squashed, out=self.states[index + 1])
+
+    def forward(self, table: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
+        """Takes all steps; arguments and result as for a call."""
+        torch.index_select(table, 0, rows.flatten(), out=self._gates.flatten(0, 1))
+        for index in range(len(self.gates)):
+            self.step(index, weight)
+        return self._hidden[1:]
+
+    def backward(self, gradient: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the gradients of what entered the steps, (T, B, 4H), and of `weight`.
+
+        Args:
+            gradient: of the hidden states, (T, B, H).
+            weight: as before.
+        """
+        if self._way_back is None:
+            self._way_back = _WayBack(*gradient.shape)
+        self._way_back.prepare(self._gates, self._cells[:-1], self._squashed)
+        below = self._way_back.run(gradient, weight, self._forget)
+        return below, self._hidden[:-1].flatten(0, 1).t() @ below.flatten(0, 1)
 
 
-class _Recurrence(torch.autograd.Function):
+class _WayBack:
+    """The way back through the steps, with its memory: gradients, and what multiplies them on their way."""
+
+    def __init__(self, length: int, batch: int, units: int) -> None:
+        self._above, self._to_cell = torch.empty(2, length, batch, units).unbind(0)
+        self._factors = torch.empty(length, batch, 4, units)
+        self._hidden, self._cell = torch.empty(2, batch, units).unbind(0)
+        self._each_above, self._each_to_cell = self._above.unbind(0), self._to_cell.unbind(0)
+        self._flat = self._factors.flatten(2).unbind(0)
+        self._of_hidden, self._of_cell = self._factors[:, :, 0].unbind(0), self._factors[:, :, 1:].unbind(0)
+
+    def prepare(self, gates: Tensor, cells: Tensor, squashed: Tensor) -> None:
+        """Sets the factors, for all steps at once: they do not depend on what comes from later steps.
+
+        The gradient of a hidden state reaches the cell's by `to_cell` and the output gate by its factor; that of the
+        cell's state reaches the other gates by theirs, and the state before by the forget gate.
+        """
+        units = cells.shape[2]
+        outward, inward, _, candidate = torch.split(gates, units, dim=2)
+        sigmoids, factors = gates[:, :, : 3 * units], self._factors.flatten(2)
+        torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1, out=factors[:, :, : 3 * units])
+        for place, multiplied in enumerate((squashed, candidate, cells)):
+            self._factors[:, :, place].mul_(multiplied)
+        torch.addcmul(inward, inward * candidate, candidate, value=-1, out=self._factors[:, :, 3])
+        torch.addcmul(outward, outward * squashed, squashed, value=-1, out=self._to_cell)
+
+    def run(self, gradient: Tensor, weight: Tensor, forget: tuple[Tensor, ...]) -> Tensor:
+        """Returns the gradient of what entered each step from below, (T, B, 4H)."""
+        self._above.copy_(gradient)
+        transposed, hidden, cell = weight.t().contiguous(), self._hidden, self._cell.zero_()
+        spread, last = cell[:, None], len(self._flat) - 1
+        for index in range(last, -1, -1):
+            if index == last:
+                hidden.copy_(self._each_above[index])
+            else:
+                torch.addmm(self._each_above[index], self._flat[index + 1], transposed, out=hidden)
+            cell.addcmul_(hidden, self._each_to_cell[index])
+            self._of_hidden[index].mul_(hidden)
+            self._of_cell[index].mul_(spread)
+            cell.mul_(forget[index])
+        return self._factors.flatten(2)
+
+
+class _Function(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, below: Tensor, weight: Tensor) -> Tensor:
-        length, batch, units = below.shape[0], below.shape[1], weight.shape[0]
-        gates, squashed = below.clone(), below.new_empty(length, batch, units)
-        cells, hidden = below.new_zeros(2, length + 1, batch, units).unbind(0)
-        places = zip(gates, cells[1:], squashed, hidden[1:], strict=True)
-        for place, (before, state) in zip(places, zip(hidden, cells, strict=True), strict=False):
-            Cell.of(*place).step(before, state, weight)
-        ctx.save_for_backward(weight, gates, cells, squashed, hidden)
-        return hidden[1:]
+    def forward(ctx: Any, table: Tensor, rows: Tensor, weight: Tensor, recurrence: Recurrence) -> Tensor:
+        ctx.recurrence, ctx.length = recurrence, len(table)
+        ctx.save_for_backward(rows, weight)
+        return recurrence.forward(table, rows, weight)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        weight, gates, cells, squashed, hidden = ctx.saved_tensors
-        units = weight.shape[0]
-        # What does not depend on later steps is done for all steps at once: the factors by which the gradients of the
-        # hidden and of the cell's state reach each gate before its squashing.
-        four = (*gates.shape[:2], 4, units)
-        inward, forget, outward, candidate = gates.view(four).unbind(2)
-        to_cell = outward * (1 - squashed * squashed)
-        factors = gates.new_empty(four)
-        torch.mul(candidate * inward, 1 - inward, out=factors[:, :, 0])
-        torch.mul(cells[:-1] * forget, 1 - forget, out=factors[:, :, 1])
-        torch.mul(squashed * outward, 1 - outward, out=factors[:, :, 2])
-        torch.mul(inward, 1 - candidate * candidate, out=factors[:, :, 3])
-        below = _through_time(gradients[0], weight, forget, to_cell, factors)
-        return below, hidden[:-1].flatten(0, 1).t() @ below.flatten(0, 1)
-
-
-def _through_time(gradient: Tensor, weight: Tensor, forget: Tensor, to_cell: Tensor, factors: Tensor) -> Tensor:
-    """Returns the gradient of what entered each step from below, (T, B, 4H); `factors` become it, in place."""
-    length = len(gradient)
-    transposed = weight.t().contiguous()
-    hidden, cell = gradient[-1].clone(), torch.zeros_like(gradient[-1])
-    below = factors.flatten(2)
-    later = below[-1]
-    steps = zip(gradient, factors, below, forget, to_cell, strict=True)
-    for index, (above, four, flat, kept, through) in reversed(list(enumerate(steps))):
-        if index < length - 1:
-            torch.addmm(above, later, transposed, out=hidden)
-        cell.addcmul_(hidden, through)
-        four[:, :2].mul_(cell[:, None])
-        four[:, 2].mul_(hidden)
-        four[:, 3].mul_(cell)
-        cell.mul_(kept)
-        later = flat
-    return below
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor, None]:
+        rows, weight = ctx.saved_tensors
+        below, of_weight = ctx.recurrence.backward(gradients[0], weight)
+        of_table = torch.zeros(ctx.length, below.shape[2]).index_add_(0, rows.flatten(), below.flatten(0, 1))
+        return of_table, None, of_weight, None

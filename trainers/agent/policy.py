@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from trainers.agent.flat import Flat
-from trainers.agent.lstm import Cell, recur
+from trainers.agent.lstm import Recurrence
 
 Genes = npt.NDArray[np.int16]
 Floats = npt.NDArray[np.float32]
@@ -63,36 +63,44 @@ class Policy(Flat):
         for name, values in self.arrays().items():
             values[...] = 0 if name.endswith("bias") else rng.uniform(-SCALE, SCALE, values.shape).astype(np.float32)
 
-    def log_probabilities(self, genes: Genes) -> Tensor:
+    def log_probabilities(self, genes: Genes, recurrence: Recurrence | None = None) -> Tensor:
         """Returns the log-probabilities of all choices, given the tokens before: (T, n, widest), with a gradient.
 
         Choices that a position does not have are given a probability of 0.
+
+        Args:
+            genes: int16, (n, T).
+            recurrence: memory to work in, of `recurrence(n)`; go backward before it is used again.
         """
         tokens = torch.from_numpy(genes.astype(np.int64)).t()
         rows = torch.zeros_like(tokens)
         torch.add(tokens[:-1], self._rows[:-1, None], out=rows[1:])
-        states = recur(self._table()[rows], self.parameters["recurrent"])
+        work = recurrence or self.recurrence(len(genes))
+        states = work(self._table(), rows, self.parameters["recurrent"])
         logits = torch.baddbmm(self.parameters["output_bias"], states, self.parameters["output"])
         return torch.log_softmax(logits + self._impossible, dim=2)
+
+    def recurrence(self, count: int) -> Recurrence:
+        """Returns memory for so many sequences."""
+        return Recurrence(self._length, count, len(self.parameters["recurrent"]))
 
     @torch.no_grad()
     def sample(self, count: int, rng: np.random.Generator) -> Sampled:
         """Draws architectures, all of a batch at once, token by token."""
         noise = torch.from_numpy(rng.gumbel(size=(self._length, count, self._widest)).astype(np.float32))
-        table, recurrent = self._table(), self.parameters["recurrent"]
-        bias, output = self.parameters["output_bias"] + self._impossible, self.parameters["output"]
-        units = recurrent.shape[0]
-        logits, tokens = torch.empty_like(noise), torch.empty(self._length, count, dtype=torch.int64)
-        place = Cell.of(torch.empty(count, 4 * units), *torch.zeros(3, count, units))
-        rows = torch.zeros(count, dtype=torch.int64)
-        for position in range(self._length):
-            torch.index_select(table, 0, rows, out=place.gates)
-            place.step(place.hidden, place.cell, recurrent)
-            torch.addmm(bias[position], place.hidden, output[position], out=logits[position])
-            # Gumbel's maximum has the distribution of the softmax.
-            torch.argmax(logits[position] + noise[position], dim=1, out=tokens[position])
-            rows = tokens[position] + self._rows[position]
-        chosen = torch.log_softmax(logits, dim=2).gather(2, tokens[:, :, None]).squeeze(2)
+        table, weight, output = self._table(), self.parameters["recurrent"], self.parameters["output"]
+        bias = self.parameters["output_bias"] + self._impossible
+        # Gumbel's maximum: the largest logit has the distribution of the softmax, once such noise is added.
+        noisy, tokens = (noise + bias).unbind(0), torch.empty(self._length, count, dtype=torch.int64)
+        work, rows = self.recurrence(count), torch.zeros(count, dtype=torch.int64)
+        for position, (logits, token, each) in enumerate(zip(noisy, tokens, output, strict=True)):
+            torch.index_select(table, 0, rows, out=work.gates[position])
+            work.step(position, weight)
+            logits.addmm_(work.states[position + 1], each)
+            torch.argmax(logits, dim=1, out=token)
+            rows = token + self._rows[position]
+        possible = torch.log_softmax(torch.baddbmm(bias, torch.stack(work.states[1:]), output), dim=2)
+        chosen = possible.gather(2, tokens[:, :, None]).squeeze(2)
         return Sampled(tokens.t().numpy().astype(np.int16), np.ascontiguousarray(chosen.t().numpy()))
 
     def _table(self) -> Tensor:

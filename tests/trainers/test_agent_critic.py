@@ -1,0 +1,136 @@
+"""The critic: equations 3 and 4 in numbers, and what V and U learn from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from strategies.spaces import base
+from trainers.agent.appraiser import Appraiser
+from trainers.agent.critic import LAYERS, Critic, losses
+from trainers.agent.history import History, Scale
+from trainers.agent.options import CriticOptions
+from trainers.agent.request import Lesson
+from trainers.errors import InvalidAgentRequest
+
+CHOICES = (2, 3)
+GENES = np.array([[0, 0], [1, 2], [0, 1], [1, 0]], dtype=np.int16)
+REWARDS = np.array([0.5, 0.9, 0.6, 0.2], dtype=np.float32)
+
+
+def lesson(rewards: list[float], trained: list[bool] | None = None) -> Lesson:
+    count = len(rewards)
+    return Lesson(
+        genes=GENES[:count],
+        log_probabilities=np.full((count, 2), -0.7, dtype=np.float32),
+        rewards=np.array(rewards, dtype=np.float32),
+        weights=np.ones(count, dtype=np.float32),
+        trained=np.array(trained or [True] * count),
+    )
+
+
+def appraiser(**options: object) -> Appraiser:
+    made = Appraiser(CHOICES, CriticOptions.model_validate({"hidden": 8} | options))
+    made.begin(np.random.default_rng(0))
+    return made
+
+
+def by_hand() -> Critic:
+    """V is 0.1 + 0.2 for the second choice of the first token + 0.3 for the last of the second; U is half of V."""
+    critic = Critic(CHOICES, 1)
+    for name, values in critic.arrays().items():
+        values[...] = 1.0 if name.startswith("weight") else 0.0
+    critic.arrays()["weight0"][:, :, 0] = [0.0, 0.2, 0.0, 0.0, 0.3]
+    critic.arrays()["bias0"][...] = 0.1
+    critic.arrays()["weight3"][1] = 0.5
+    return critic
+
+
+def test_equation_3_is_how_wrong_v_is() -> None:
+    predicted = by_hand()(by_hand().expand(GENES))
+    torch.testing.assert_close(predicted[0], torch.tensor([0.1, 0.6, 0.1, 0.3]))
+    of_value, _ = losses(predicted, torch.from_numpy(REWARDS), torch.zeros(4))
+    assert of_value.item() == pytest.approx((0.4 + 0.3 + 0.5 + 0.1) / 4)
+
+
+def test_equation_4_is_how_wrong_u_is_about_that() -> None:
+    critic = by_hand()
+    predicted = critic(critic.expand(GENES))
+    errors = (predicted[0].detach() - torch.from_numpy(REWARDS)).abs()  # 0.4, 0.3, 0.5, 0.1
+    torch.testing.assert_close(predicted[1], torch.tensor([0.05, 0.3, 0.05, 0.15]))
+    _, of_uncertainty = losses(predicted, torch.from_numpy(REWARDS), errors)
+    assert of_uncertainty.item() == pytest.approx((0.35 + 0.0 + 0.45 + 0.05) / 4, abs=1e-6)
+
+
+def test_neither_loss_moves_the_other_s_network() -> None:
+    critic = by_hand()
+    predicted = critic(critic.expand(GENES))
+    for index, loss in enumerate(losses(predicted, torch.from_numpy(REWARDS), torch.ones(4))):
+        gradient = torch.autograd.grad(loss, critic.parameters["weight0"], retain_graph=True)[0]
+        assert gradient[index].abs().sum() > 0
+        assert gradient[1 - index].abs().sum() == 0
+
+
+def test_v_and_u_are_perceptrons_of_four_layers_with_prelu() -> None:
+    critic = Critic(CHOICES, 7)
+    critic.initialise(np.random.default_rng(1))
+    for block, found in zip(critic.split().values(), critic.predict(GENES), strict=True):
+        hidden = np.stack([base.expand(genes, CHOICES) for genes in GENES.tolist()])
+        for layer in range(LAYERS):
+            hidden = hidden @ block[f"weight{layer}"] + block[f"bias{layer}"]
+            if layer < LAYERS - 1:
+                hidden = np.where(hidden > 0, hidden, block[f"slope{layer}"] * hidden)
+        np.testing.assert_allclose(found, hidden[:, 0], atol=1e-6)
+
+
+def test_errors_are_those_from_before_v_learned_from_the_sample() -> None:
+    critic = appraiser(steps=30, learning_rate=0.01)
+    critic.learn(lesson([0.5, 0.9]), np.random.default_rng(0))
+    told = critic.predict(GENES).values
+    losses = critic.learn(lesson([0.1, 0.8, 0.3, 0.2]), np.random.default_rng(1))
+    expected = np.abs(told - np.array([0.1, 0.8, 0.3, 0.2], dtype=np.float32))
+    assert critic.history.errors[2:].tolist() == expected.tolist()
+    assert losses["value"] == pytest.approx(expected.mean())
+    assert np.abs(critic.predict(GENES).values - critic.history.rewards[2:]).mean() < expected.mean()
+
+
+def test_it_learns_what_it_is_taught_in_units_of_the_reward() -> None:
+    critic = appraiser(steps=400, learning_rate=0.01)
+    critic.learn(lesson((REWARDS * 1000).tolist()), np.random.default_rng(0))
+    values, uncertainties = critic.predict(GENES)
+    np.testing.assert_allclose(values, REWARDS * 1000, atol=30)
+    np.testing.assert_allclose(uncertainties, critic.history.errors, atol=30)
+
+
+def test_only_trained_samples_teach_it() -> None:
+    critic = appraiser()
+    before = critic.predict(GENES)
+    assert critic.learn(lesson([0.5, 0.9], [False, False]), np.random.default_rng(0)) == {}
+    assert critic.predict(GENES).values.tobytes() == before.values.tobytes()
+    critic.learn(lesson([0.5, 0.9, 0.1], [True, False, True]), np.random.default_rng(0))
+    assert critic.history.genes.tolist() == GENES[[0, 2]].tolist()
+    assert critic.history.rewards.tolist() == np.array([0.5, 0.1], dtype=np.float32).tolist()
+
+
+def test_the_oldest_samples_leave_a_full_history() -> None:
+    critic = appraiser(history=3)
+    critic.learn(lesson([0.5, 0.9]), np.random.default_rng(0))
+    critic.learn(lesson([0.1, 0.2]), np.random.default_rng(0))
+    np.testing.assert_allclose(critic.history.rewards, [0.9, 0.1, 0.2])
+
+
+def test_rewards_that_are_all_alike_have_a_scale() -> None:
+    assert Scale.of(np.full(3, 0.7, dtype=np.float32)).deviation == 1.0
+    assert Scale.of(np.zeros(0, dtype=np.float32)) == (0.0, 1.0)
+    critic = appraiser()
+    critic.learn(lesson([0.7]), np.random.default_rng(0))
+    assert np.isfinite(critic.predict(GENES).values).all()
+
+
+def test_a_history_of_something_else_is_refused() -> None:
+    sound = History(GENES, REWARDS, REWARDS)._asdict()
+    assert History.read(sound, 2).rewards.tolist() == REWARDS.tolist()
+    for name, array in (("genes", GENES[:, :1]), ("errors", REWARDS[:2]), ("rewards", REWARDS.astype(np.float64))):
+        with pytest.raises(InvalidAgentRequest, match=r"arrays\.history\."):
+            History.read(sound | {name: array}, 2)
