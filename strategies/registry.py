@@ -125,17 +125,23 @@ def _unmet(chosen: StrategyOptions, spec: SearchSpec) -> Iterator[OptionProblem]
     if getattr(chosen, "longest_first", None) and not isinstance(spaces.create(spec.space), WeighedSpace):
         why = "expected false: the space does not say how much work its networks are"
         yield OptionProblem("strategy.longest_first", True, why)
-    if getattr(chosen, "knowledge_pool", None):
-        if not isinstance(spaces.create(spec.space), BlockSpace):
-            why = "expected false: the networks of the space are not made of blocks that could be inherited"
-            yield OptionProblem("strategy.knowledge_pool", True, why)
-        if spec.trainer.name in _WEIGHTLESS:
-            why = f"expected false: the trainer {spec.trainer.name} has no weights to inherit"
-            yield OptionProblem("strategy.knowledge_pool", True, why)
+    for option in chosen.pools:
+        if value := getattr(chosen, option):
+            yield from _unpooled(f"strategy.{option}", value, spec)
     written = "schedule" in recipe.model_fields_set and recipe.schedule_epochs is None
     if chosen.schedules and written and recipe.schedule != getattr(chosen, "schedule", None):
         why = f"{name} sets the schedule: set strategy.schedule instead, or recipe.schedule_epochs too"
         yield OptionProblem("recipe.schedule", recipe.schedule, why)
+
+
+def _unpooled(key: str, value: object, spec: SearchSpec) -> Iterator[OptionProblem]:
+    """Yields why a search cannot use the knowledge pool."""
+    expected = "expected false" if value is True else "expected nothing"
+    if not isinstance(spaces.create(spec.space), BlockSpace):
+        why = "the networks of the space are not made of blocks that could be inherited"
+        yield OptionProblem(key, value, f"{expected}: {why}")
+    if spec.trainer.name in _WEIGHTLESS:
+        yield OptionProblem(key, value, f"{expected}: the trainer {spec.trainer.name} has no weights to inherit")
 
 
 _WEIGHTLESS = frozenset({"tabular"})

@@ -28,7 +28,7 @@ def test_the_strategies_by_name() -> None:
     assert isinstance(registry.create(spec("asha")), SuccessiveHalving)
 
 
-@pytest.mark.parametrize("name", ["asha", "econas", "random", "regularised-evolution"])
+@pytest.mark.parametrize("name", ["asha", "econas", "fnas", "random", "regularised-evolution"])
 def test_who_ranks_by_validation_accuracy_needs_images_that_are_held_out(name: str) -> None:
     whole = spec(name).model_copy(update={"data": DataSpec(name="digits", validation_fraction=0)})
     with pytest.raises(InvalidOptions, match=r"data\.validation_fraction is 0.0: expected more than 0"):
@@ -36,7 +36,7 @@ def test_who_ranks_by_validation_accuracy_needs_images_that_are_held_out(name: s
 
 
 def test_totals_are_options_of_their_strategy() -> None:
-    for name in ("asha", "econas", "random", "regularised-evolution"):
+    for name in ("asha", "econas", "fnas", "random", "regularised-evolution"):
         options = registry.find(name).options
         assert options.totals
         assert options.totals <= set(options.model_fields)
