@@ -2,24 +2,63 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
+from store.records.candidates import Candidate
+from store.records.outcomes import AnyOutcome, Failure, Trained
 from store.records.results import Individual, Result
 from strategies.individuals import best, learnt, ranked
 from strategies.options import StrategyOptions
+from strategies.pool import Pool
 from strategies.run import Run
+
+SIMILARITY = 0.5
+"""As `FNASOptions.similarity`."""
 
 
 class RandomSearchOptions(StrategyOptions):
     """Options of the strategy `random`."""
 
     totals: ClassVar[frozenset[str]] = frozenset({"candidates"})
+    refers: ClassVar[Mapping[str, Literal["state", "search"]]] = MappingProxyType({"inherit_from": "search"})
+    pools: ClassVar[tuple[str, ...]] = ("inherit_from", "contribute")
 
     candidates: int = Field(default=32, ge=1, description="architectures to train, in all")
     epochs: int = Field(default=20, ge=1, description="epochs for each, and the length of its schedule")
     top: int = Field(default=5, ge=1, description="how many to name as the best")
+    inherit_from: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="searches whose trained blocks the networks start from (FNAS 4.3)"
+    )
+    similarity: float | None = Field(
+        default=None, gt=0, le=1, description="with inherit_from: least cosine of a block's key with its source; 0.5"
+    )
+    contribute: bool | None = Field(
+        default=None, description="put the blocks of its networks, trained from random weights, into the pool"
+    )
+
+    @field_validator("inherit_from", mode="before")
+    @classmethod
+    def _one_search_is_a_list_of_one(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("contribute")
+    @classmethod
+    def _neutral(cls, value: bool | None) -> bool | None:
+        return value or None
+
+    @model_validator(mode="after")
+    def _agree(self) -> RandomSearchOptions:
+        if self.similarity is not None and self.inherit_from is None:
+            raise ValueError("expected similarity only together with inherit_from")
+        if self.contribute and self.inherit_from is not None:
+            raise ValueError(
+                "expected contribute without inherit_from: inherited blocks have had more training than others"
+            )
+        return self
 
 
 class RandomSearch:
@@ -32,26 +71,83 @@ class RandomSearch:
         self.options = options
 
     async def search(self, run: Run) -> Result:
-        """Returns all candidates, ranked; a larger `candidates` has a smaller one's as its first."""
+        """Returns all candidates, ranked; a larger `candidates` has a smaller one's as its first.
+
+        Raises:
+            RequestFailed: with the knowledge pool, if the first network cannot be measured.
+        """
         options = self.options
         architectures = [run.space.random(run.rng) for _ in range(options.candidates)]
         candidates = [run.candidate(one, schedule_epochs=options.epochs) for one in architectures]
-        handles = [run.train(candidate, epochs=options.epochs) for candidate in candidates]
-        history = []
-        for index, (candidate, handle) in enumerate(zip(candidates, handles, strict=True)):
-            run.progress(index * options.epochs, len(handles) * options.epochs, f"candidate {index} of {len(handles)}")
-            born = Individual(index=index, architecture=candidate.architecture, candidate=candidate.id)
-            history.append(learnt(born, await handle))
-        run.progress(len(handles) * options.epochs, len(handles) * options.epochs, f"{len(handles)} candidates")
-        return self._result(history)
+        pool = await self._open_pool(run, candidates[0])
+        if pool is not None and options.inherit_from:
+            candidates = [one.inheriting((await pool.inherit(one)).initial) for one in candidates]
+        history, lost = await self._train(run, candidates, pool)
+        if lost:
+            await self._train_at_random(run, [candidates[index] for index in lost], lost, history)
+        return self._result(history, pool, len(lost))
 
-    def _result(self, history: list[Individual]) -> Result:
+    async def _open_pool(self, run: Run, candidate: Candidate) -> Pool | None:
+        options = self.options
+        if not (options.inherit_from or options.contribute):
+            return None
+        pool = Pool(run, similarity=options.similarity or SIMILARITY, sources=options.inherit_from or ())
+        await pool.open(candidate)
+        return pool
+
+    async def _train(
+        self, run: Run, candidates: Sequence[Candidate], pool: Pool | None
+    ) -> tuple[list[Individual], list[int]]:
+        """Trains candidates, all at once; puts those that may into the pool, in their order.
+
+        Returns:
+            The history, and the numbers of those of which an inherited block could not be read.
+        """
+        epochs, history, lost = self.options.epochs, list[Individual](), list[int]()
+        handles = [run.train(candidate, epochs=epochs) for candidate in candidates]
+        for index, (candidate, handle) in enumerate(zip(candidates, handles, strict=True)):
+            run.progress(index * epochs, len(handles) * epochs, f"candidate {index} of {len(handles)}")
+            outcome = await handle
+            history.append(_individual(index, candidate, outcome))
+            if isinstance(outcome, Failure) and outcome.reason == "corrupt_block":
+                lost.append(index)
+            sound = isinstance(outcome, Trained) and history[-1].failure is None
+            if self.options.contribute and pool is not None and sound:
+                await pool.contribute(candidate, cast(Trained, outcome), generation=0)
+        run.progress(len(handles) * epochs, len(handles) * epochs, f"{len(handles)} candidates")
+        return history, lost
+
+    async def _train_at_random(
+        self, run: Run, candidates: Sequence[Candidate], places: Sequence[int], history: list[Individual]
+    ) -> None:
+        """Trains candidates from random weights instead, and puts them into the history in their places."""
+        run.epilogue(self.options.candidates)  # more candidates would be asked for before these
+        plain = [candidate.inheriting(()) for candidate in candidates]
+        outcomes = await run.map(run.train, plain, epochs=self.options.epochs)
+        for index, candidate, outcome in zip(places, plain, outcomes, strict=True):
+            history[index] = _individual(index, candidate, outcome)
+
+    def _result(self, history: list[Individual], pool: Pool | None, lost: int) -> Result:
         failed = [one for one in history if one.failure is not None]
+        curves: dict[str, Any] = {"best_accuracy": _best_so_far(history)}
+        notes = list(pool.remarks()) if pool is not None else []
+        if pool is not None and self.options.inherit_from:
+            curves["similarity_histogram"] = pool.histogram.tolist()
+        if lost:
+            notes.append(f"networks of which an inherited block could not be read, and which began at random: {lost}")
+        if pool is not None and self.options.contribute:
+            notes.append(f"networks that entered the knowledge pool: {pool.entered}")
         return Result(
             best=best(history, self.options.top),
             history=tuple(ranked(history) + failed),
-            curves={"best_accuracy": _best_so_far(history)},
+            curves=curves,
+            notes=tuple(notes),
         )
+
+
+def _individual(index: int, candidate: Candidate, outcome: AnyOutcome) -> Individual:
+    born = Individual(index=index, architecture=candidate.architecture, candidate=candidate.id)
+    return learnt(born, outcome)
 
 
 def _best_so_far(history: list[Individual]) -> list[float | None]:
