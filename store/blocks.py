@@ -89,8 +89,7 @@ class Counts(Record):
 class KnowledgePool:
     """A store's pool. Made by `open`; calls come from one thread at a time.
 
-    Nothing is written before the first contribution, so a store without a pool stays as it is. Where the disk has no
-    room, the pool goes on in memory and writes later; `flush` says so, and `statistics().waiting`.
+    Where the disk has no room the pool goes on in memory and writes later; `flush` says so, and `statistics().waiting`.
     """
 
     def __init__(self, folder: Path, *, read_only: bool, quota_bytes: int | None) -> None:
@@ -100,7 +99,6 @@ class KnowledgePool:
         self._waiting: list[bytes] = []
         self._used: set[int] = set()
         self._records = self._dropped = 0
-        self._marked = False
         contents = read(path)
         self._damage, size = contents.damage, contents.bytes
         try:
@@ -120,6 +118,8 @@ class KnowledgePool:
     ) -> KnowledgePool:
         """Opens a store's pool; one that does not exist yet is empty.
 
+        Opened for writing it says in the store's format that there is a pool; its file is made by the first contribution.
+
         Args:
             folder: the store.
             read_only: write nothing; what is added stays in memory. Works beside a writer.
@@ -129,7 +129,11 @@ class KnowledgePool:
 
         Raises:
             StoreFailed: if the disk cannot read the file. A file that is damaged is begun anew; `damage` says why.
+            StoreReadOnly, StoreFull: if the store's format cannot be written.
         """
+        if not read_only and store_format.is_store(folder):
+            # Before a row says that there is a pool: no older coldframe may then collect what only the pool needs.
+            store_format.add_feature(folder, store_format.POOL)
         pool = cls(folder, read_only=read_only, quota_bytes=quota_bytes)
         if rows is not None and pool.sequence > rows:
             pool._begin_anew(f"it knows {pool.sequence} rows of a journal that has {rows}")
@@ -139,6 +143,11 @@ class KnowledgePool:
     def sequence(self) -> int:
         """The last row of the journal that was added; `add` what comes after it."""
         return self._sequence
+
+    @property
+    def path(self) -> Path:
+        """Where its file lies."""
+        return self._file.path
 
     @property
     def damage(self) -> str:
@@ -309,9 +318,6 @@ class KnowledgePool:
             self._append()
 
     def _append(self) -> None:
-        if not self._marked:
-            _mark(self._folder)
-            self._marked = True
         self._file.append(self._waiting)
         self._waiting = []
 
@@ -349,12 +355,6 @@ class KnowledgePool:
 
 def _kind(contribution: Contribution) -> Kind:
     return Kind(contribution.space, contribution.choices, contribution.shape, contribution.iterations)
-
-
-def _mark(folder: Path) -> None:
-    """Says in the store's format that it has a pool, so that no older coldframe collects what only the pool needs."""
-    if store_format.is_store(folder):
-        store_format.add_feature(folder, store_format.POOL)
 
 
 def _batch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Literal
 
@@ -10,19 +10,23 @@ from pydantic import Field, computed_field
 
 from store import format as store_format
 from store.blobs import BlobStore
+from store.blocks import KnowledgePool
 from store.checkpoints import CheckpointStore
 from store.errors import BlobError, JournalError, ManifestError, StoreFailed
 from store.journal import Journal
 from store.packs import CHUNK, METADATA, PackEntry, open_chunk, pack_folder, read_block, read_index
+from store.pool_roots import as_journalled, inherited
 from store.records.base import Record
 from store.records.checkpoints import CheckpointManifest
 from store.roots import Roots
+
+_NAMED = 3
 
 
 class Problem(Record):
     """Something that is not as it was written."""
 
-    kind: Literal["journal", "pack", "block", "manifest", "checkpoint"]
+    kind: Literal["journal", "pack", "block", "manifest", "checkpoint", "pool"]
     where: str = Field(description="a path or a digest")
     message: str
 
@@ -36,6 +40,7 @@ class CheckReport(Record):
     bytes: int = Field(default=0, description="bytes of these blocks")
     manifests: int = 0
     checkpoints: int = Field(default=0, description="checkpoints that the journal needs and that are complete")
+    pool_entries: int = Field(default=0, description="blocks in the knowledge pool")
     quarantined_packs: int = Field(default=0, description="packs that were set aside earlier")
     quarantined_checkpoints: int = Field(default=0, description="checkpoints that were given up earlier")
     problems: tuple[Problem, ...] = ()
@@ -73,11 +78,12 @@ class _Check:
 
     def run(self) -> CheckReport:
         # In this order, what a writer adds in the meantime can only be more than what is asked for.
-        rows, roots = self._journal()
+        rows, roots, pool = self._journal()
         manifests = self._checkpoints.digests()
         self._all_packs()
         complete = {digest for digest in manifests if self._manifest(digest, roots)}
         self._roots(roots, set(manifests))
+        self._pool(pool, set(manifests))
         aside = self._blobs.quarantined
         return CheckReport(
             rows=rows,
@@ -86,18 +92,19 @@ class _Check:
             bytes=self._bytes,
             manifests=len(manifests),
             checkpoints=len(complete & roots.live),
+            pool_entries=len(pool),
             quarantined_packs=len(list(aside.iterdir())) if aside.is_dir() else 0,
             quarantined_checkpoints=len(roots.quarantined),
             problems=tuple(self._problems),
         )
 
-    def _journal(self) -> tuple[int, Roots]:
+    def _journal(self) -> tuple[int, Roots, KnowledgePool]:
         try:
             journal = Journal(self._folder, read_only=True)
-            return journal.count, Roots.of(journal)
+            return journal.count, Roots.of(journal), as_journalled(self._folder, journal)
         except JournalError as error:
             self._problem("journal", self._folder, str(error))
-            return 0, Roots()
+            return 0, Roots(), KnowledgePool.open(self._folder, read_only=True)
 
     def _all_packs(self) -> None:
         names = list(self._blobs.names())
@@ -149,7 +156,33 @@ class _Check:
         for digest in sorted(roots.live - there):
             self._problem("checkpoint", digest, "the journal needs it, and its manifest is not there")
 
+    def _pool(self, pool: KnowledgePool, there: set[str]) -> None:
+        """Looks for the blocks that the pool names; the rest of their checkpoints may be gone."""
+        if pool.damage:
+            self._problem("pool", pool.path, f"{pool.damage}; it is made anew from the journal when it is next used")
+        for digest, names in sorted(pool.manifests().items()):
+            if digest not in there:
+                self._problem("pool", digest, f"blocks of it can be inherited ({_some(names)}), and it is not there")
+            elif missing := names - self._inheritable(digest, names):
+                self._problem("pool", digest, f"blocks of it can be inherited, and are not there: {_some(missing)}")
+
+    def _inheritable(self, digest: str, names: frozenset[str]) -> set[str]:
+        try:
+            parts = inherited(self._checkpoints.manifest(digest), names)
+        except (ManifestError, StoreFailed):
+            return set()
+        bad = {part.block for part in parts if self._sound.get(part.blob) != (part.dtype, part.length)}
+        return {part.block for part in parts} - bad
+
     def _problem(
-        self, kind: Literal["journal", "pack", "block", "manifest", "checkpoint"], where: Path | str, message: str
+        self,
+        kind: Literal["journal", "pack", "block", "manifest", "checkpoint", "pool"],
+        where: Path | str,
+        message: str,
     ) -> None:
         self._problems.append(Problem(kind=kind, where=str(where), message=message))
+
+
+def _some(names: Collection[str]) -> str:
+    first = ", ".join(sorted(names)[:_NAMED])
+    return first if len(names) <= _NAMED else f"{first} and {len(names) - _NAMED} more"

@@ -1,8 +1,9 @@
 """Removes what nothing needs: marks from the journal's live checkpoints, sweeps what is older than a grace period.
 
 Manifests go before blocks, so that a kill in the middle never leaves a manifest without its blocks. What is younger
-than the grace period stays: it may belong to a writer that has not got as far as the journal. A pack that is dead as a
-whole is removed; one with more than half of its bytes dead is written anew without them, and only then removed.
+than the grace period stays: it may belong to a writer that has not got as far as the journal. Of a checkpoint from
+which blocks are only inherited, now or later, the manifest and these blocks stay. A pack that is dead as a whole is
+removed; one with more than half of its bytes dead is written anew without them, and only then removed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from store.files import TEMPORARY, disk_errors, sweep_strays, sync_folder
 from store.journal import Journal
 from store.lock import StoreLock
 from store.packs import CHUNK, METADATA, PackEntry, pack_folder, read_index
+from store.pool_roots import as_journalled, inherited
 from store.records.base import Record
 from store.roots import Roots
 
@@ -84,9 +86,10 @@ def collect(folder: Path, *, dry_run: bool = True, grace_seconds: float = GRACE_
                 sweep_strays(folder / TEMPORARY)
         blobs = BlobStore(folder, read_only=dry_run)
         resources.callback(blobs.close)
-        roots = Roots.of(Journal(folder, read_only=True))
+        journal = Journal(folder, read_only=True)
+        roots, pooled = Roots.of(journal), as_journalled(folder, journal).manifests()
         collection = _Collection(CheckpointStore(folder, read_only=dry_run, blobs=blobs), dry_run, grace_seconds)
-        return collection.run(roots).with_caches(caches.collect(folder, dry_run=dry_run))
+        return collection.run(roots, pooled).with_caches(caches.collect(folder, dry_run=dry_run))
 
 
 class _Collection:
@@ -97,10 +100,10 @@ class _Collection:
         self._counts: Counter[str] = Counter()
         self._problems: list[str] = []
 
-    def run(self, roots: Roots) -> GcReport:
+    def run(self, roots: Roots, pooled: Mapping[str, frozenset[str]]) -> GcReport:
         # The packs are listed first: one that appears after this is not looked at.
         packs = list(self._blobs.names())
-        doomed, needed = self._mark(roots)
+        doomed, needed = self._mark(roots, pooled)
         if not self._problems:
             self._remove_manifests(doomed)
             for pack in packs:
@@ -111,27 +114,32 @@ class _Collection:
             dry_run=self._dry_run, grace_seconds=self._grace, problems=tuple(self._problems), **self._counts
         )
 
-    def _mark(self, roots: Roots) -> tuple[list[Path], set[str]]:
-        """Returns the manifests that go, and the blocks that those which stay need."""
+    def _mark(self, roots: Roots, pooled: Mapping[str, frozenset[str]]) -> tuple[list[Path], set[str]]:
+        """Returns the manifests that go, and the blocks that those which stay need.
+
+        Args:
+            roots: which checkpoints are needed as a whole.
+            pooled: by manifest, the names of the blocks that the knowledge pool needs.
+        """
         doomed, needed = [], set()
-        live, inherited = roots.live, roots.inherited.by_manifest()
+        live, in_part = roots.live, _together(roots.inherited.by_manifest(), pooled)
         for digest in self._checkpoints.digests():
             path = self._checkpoints.path(digest)
             state = path.stat()
             stays = digest in live or state.st_mtime > self._limit
-            if not stays and digest not in inherited:
+            if not stays and digest not in in_part:
                 doomed.append(path)
                 self._count("manifests_removed", freed=state.st_size)
                 continue
             self._count("manifests_kept", kept=state.st_size)
-            needed |= self._blocks_of(digest, digest in live, None if stays else inherited[digest])
+            needed |= self._blocks_of(digest, digest in live, None if stays else in_part[digest])
         return doomed, needed
 
     def _blocks_of(self, digest: str, is_live: bool, names: Collection[str] | None) -> set[str]:
         """The blobs of a checkpoint, or of those blocks of its network alone whose names are given."""
         try:
-            blocks = self._checkpoints.manifest(digest).blocks
-            return {block.blob for block in blocks if names is None or (block.role == "model" and block.block in names)}
+            manifest = self._checkpoints.manifest(digest)
+            return {part.blob for part in (manifest.blocks if names is None else inherited(manifest, names))}
         except ManifestError as error:
             if is_live:  # nobody can say which blocks it needs, so none may go
                 self._problems.append(f"{error}. Nothing was removed: run `coldframe check`")
@@ -178,3 +186,7 @@ class _Collection:
         self._counts[what] += 1
         self._counts["bytes_kept"] += kept
         self._counts["bytes_freed"] += freed
+
+
+def _together(left: Mapping[str, Collection[str]], right: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
+    return {key: frozenset(left.get(key, ())).union(right.get(key, ())) for key in left.keys() | right.keys()}

@@ -211,4 +211,5 @@ def test_an_old_draft_is_swept_at_opening(tmp_path: Path) -> None:
 
 def test_features_are_named_for_every_operation() -> None:
     assert set(CURRENT.features) == {"read", "write", "check", "gc"}
-    assert store_format.FEATURES == {feature for needed in CURRENT.features.values() for feature in needed}
+    always = {feature for needed in CURRENT.features.values() for feature in needed}
+    assert store_format.FEATURES == always | {store_format.POOL}
