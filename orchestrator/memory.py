@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgpack
 from pydantic import BaseModel
 
+from orchestrator.remaking import ComputedStates
 from store.records.events import StateSaved
 from store.records.knowledge import Inheritance
 from store.records.outcomes import OUTCOME, AnyOutcome, Reason
@@ -71,6 +72,7 @@ class Memory:
     def __init__(self) -> None:
         self.searches: dict[str, SearchMemory] = {}
         self.attempts: dict[str, int] = {}
+        self.states = ComputedStates()
         self._outcomes: dict[str, bytes] = {}  # packed: a history as Python objects takes ten times the memory
         self._checkpoints: dict[str, list[Checkpoint]] = {}
         self._apply: dict[str, Callable[[Payload], None]] = {
@@ -123,20 +125,15 @@ class Memory:
         """Whether a candidate has this checkpoint, and it is not quarantined."""
         return any(known.digest == checkpoint for known in self._checkpoints.get(candidate, ()))
 
-    def starts(self) -> set[str]:
-        """Returns the checkpoints that networks of unfinished searches are to start from, since their last states."""
-        unfinished = (search for search in self.searches.values() if search.status != "finished")
-        packed = (answer for search in unfinished for answer in search.matched.values())
-        blocks = (block for answer in packed for block in msgpack.unpackb(answer, raw=False)["blocks"])
-        return {block["source"].partition("/")[0] for block in blocks if block["source"]}
-
     def forget_missing(self, there: Collection[str]) -> None:
-        """Forgets superseded checkpoints that are not there any more: garbage collection takes them.
+        """Forgets superseded checkpoints that are not there any more, and notes which computations' states are not.
 
-        A candidate's newest one is kept even so: only damage can take that, and whoever wants it must hear of it.
+        Garbage collection takes both. A candidate's newest checkpoint is kept even so: only damage can take that, and
+        whoever wants it must hear of it.
         """
         for known in self._checkpoints.values():
             known[:] = [checkpoint for checkpoint in known[:-1] if checkpoint.digest in there] + known[-1:]
+        self.states.forget_missing(there)
 
     def _opened(self, event: Payload) -> None:
         self.searches[event["search"]] = SearchMemory(spec=_plain(event["spec"]))
@@ -160,6 +157,7 @@ class Memory:
 
     def _requested(self, event: Payload) -> None:
         self.searches[event["search"]].requests[event["index"]] = event["job"]
+        self.states.requested(event)
 
     def _job_started(self, event: Payload) -> None:
         self.attempts[event["job"]] = event["attempt"]
@@ -173,14 +171,19 @@ class Memory:
     def _quarantined(self, event: Payload) -> None:
         for known in self._checkpoints.values():
             known[:] = [c for c in known if c.digest != event["checkpoint"]]
+        self.states.lost(event["checkpoint"])
 
     def _job_succeeded(self, event: Payload) -> None:
-        self._outcomes[event["job"]] = _pack(event["outcome"])
+        outcome = _plain(event["outcome"])
+        self._outcomes[event["job"]] = _pack(outcome)
+        if state := outcome.get("state"):
+            self.states.made(event["job"], state)
 
     def _job_failed(self, event: Payload) -> None:
         outcome = _plain(event["outcome"])
         if outcome["reason"] not in TRANSIENT:
-            self._outcomes[event["job"]] = _pack(outcome)
+            # What succeeded once, and only could not be done again for its state, has its outcome for good.
+            self._outcomes.setdefault(event["job"], _pack(outcome))
             return
         for search in event["searches"]:
             self.searches[search].failures[event["job"]] = _pack(outcome)

@@ -14,6 +14,7 @@ from orchestrator.lifecycle import ON_WORKER, Job, JobState, move
 from orchestrator.memory import Checkpoint, Memory
 from orchestrator.queue import JobQueue
 from orchestrator.reactions import Answer, Assign, AwaitSpace, Delay, Quarantine, Reaction, SendStop, Slot, Sort, Terms
+from orchestrator.remaking import Remaking
 from store.records import messages
 from store.records.events import (
     AnyEvent,
@@ -32,7 +33,7 @@ from store.records.events import (
 from store.records.framing import LARGEST
 from store.records.messages import AnyReport
 from store.records.outcomes import Failure, Reason
-from store.records.requests import AnyRequest, Compute, Evaluate, Train, describe
+from store.records.requests import AnyRequest, Compute, Train, describe
 
 FINAL: frozenset[Reason] = frozenset({"diverged", "bad_request", "corrupt_block"})
 UNCOUNTED: frozenset[Reason] = frozenset({"disk_full", "corrupt_checkpoint"})
@@ -54,6 +55,7 @@ class Scheduler:
         self._alone: deque[str] = deque()
         self._terms: dict[str, Terms] = {}
         self._on_workers: Counter[str] = Counter()
+        self._remaking = Remaking(memory.states)
         self._reaction = Reaction()
 
     # What can happen.
@@ -187,6 +189,7 @@ class Scheduler:
         self._reaction.events.append(event)
 
     def _react(self) -> Reaction:
+        self._go_on()
         self._fill()
         reaction, self._reaction = self._reaction, Reaction()
         return reaction
@@ -202,6 +205,9 @@ class Scheduler:
         self._emit(CheckpointSaved.model_validate(fields))
 
     def _finished(self, job: Job, message: messages.Finished, seconds: float) -> None:
+        if job.id in self._remaking and not self._remaking.has_made(message.outcome):
+            self._fail(job, "error", "made again, its state came out different: was it made by other versions?")
+            return
         self._emit(JobSucceeded(job=job.id, attempt=job.attempt, outcome=message.outcome, seconds=seconds))
         move(job, JobState.SUCCEEDED, "finished")
         self._answer(job)
@@ -220,6 +226,7 @@ class Scheduler:
         if message.checkpoint is None:
             return False
         held = isinstance(job.request, Train) and self.memory.has(job.request.candidate.id, message.checkpoint)
+        held = held or self._remaking.can(job.request)
         self._emit(CheckpointQuarantined(checkpoint=message.checkpoint, blobs=message.blobs, message=message.message))
         self._reaction.commands.append(Quarantine(message.blobs))
         return held
@@ -241,7 +248,9 @@ class Scheduler:
             self._try_again(job, counted)
 
     def _has_no_other_way(self, job: Job, reason: Reason) -> bool:
-        return reason == "corrupt_checkpoint" and isinstance(job.request, Evaluate)
+        if reason != "corrupt_checkpoint" or isinstance(job.request, Train):
+            return False
+        return not self._remaking.can(job.request)
 
     def _try_again(self, job: Job, counted: bool) -> None:
         if not counted:
@@ -259,7 +268,8 @@ class Scheduler:
         outcome = Failure(
             reason=reason, retryable=reason not in FINAL, message=f"{message}{tries}", story=tuple(job.story)
         )
-        self._emit(JobFailed(job=job.id, outcome=outcome, searches=tuple(job.searches)))
+        told = () if job.id in self._remaking else tuple(job.searches)
+        self._emit(JobFailed(job=job.id, outcome=outcome, searches=told))
         self._answer(job)
 
     def _stopped(self, job: Job, why: str) -> None:
@@ -268,8 +278,21 @@ class Scheduler:
         del self.jobs[job.id]
 
     def _answer(self, job: Job) -> None:
-        self._reaction.commands += [Answer(search, job.id) for search in job.searches]
         del self.jobs[job.id]
+        if job.id in self._remaking:
+            self._remaking.ended(job.id)
+        else:
+            self._reaction.commands += [Answer(search, job.id) for search in job.searches]
+
+    def _go_on(self) -> None:
+        """Takes up the jobs that waited for states which have been made again, or could not be."""
+        while (name := self._remaking.next_freed()) is not None:
+            job = self.jobs[name]
+            job.held = False
+            if self._remaking.is_ready(job.request):
+                self._enqueue(job)
+            else:
+                self._fail(job, "corrupt_checkpoint", "the state that it starts from is lost and was not made again")
 
     def _release(self, slot: Slot, job: str) -> Job:
         """Takes a job off its worker."""
@@ -281,6 +304,11 @@ class Scheduler:
     # Placement.
 
     def _enqueue(self, job: Job) -> None:
+        """Puts a job into line, or what has to make the state again that it starts from."""
+        if (first := self._remaking.first_of(job, self.jobs)) is not None:
+            self._line_up(first)
+
+    def _line_up(self, job: Job) -> None:
         if job.alone:
             self._alone.append(job.id)
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import msgpack
@@ -18,14 +18,16 @@ Event = dict[str, Any]
 class Roots:
     """The fold of a journal into checkpoints, by the digests of their manifests.
 
-    Live are: what an outcome names; each candidate's newest checkpoint, so that an unfinished job can go on; what an
-    evaluation still waits for; and what the spec, the last saved state, or the result, of a search mentions. A
-    checkpoint that was quarantined is not live until it is saved again.
+    Live are: what a training's outcome names; each candidate's newest checkpoint, so that an unfinished job can go on;
+    what an evaluation or a computation still waits for; what an unfinished search has computed since its last saved
+    state; and what the spec, the last saved state, or the result, of a search mentions. A checkpoint that was
+    quarantined is not live until it is saved again.
 
     Attributes:
         named: every checkpoint that a row has named.
         quarantined: those that could not be read back, and were not saved again since.
         inherited: the single blocks that networks which are still to be trained start from.
+        computed: what computations left behind.
     """
 
     def __init__(self) -> None:
@@ -36,6 +38,7 @@ class Roots:
         self._awaited: dict[str, str] = {}
         self._mentioned: dict[tuple[str, str], set[str]] = {}
         self.inherited = InheritedBlocks()
+        self.computed = ComputedStates()
         self._apply: dict[str, Callable[[RawRow, Event], None]] = {
             "checkpoint_saved": self._saved,
             "checkpoint_quarantined": self._lost,
@@ -65,7 +68,8 @@ class Roots:
         }
         mentioned = set().union(*self._mentioned.values()) & self.named
         awaited = set(self._awaited.values())
-        return (self._of_outcomes | awaited | mentioned | {digest for digest in newest if digest}) - self.quarantined
+        needed = self._of_outcomes | awaited | mentioned | self.computed.live()
+        return (needed | {digest for digest in newest if digest}) - self.quarantined
 
     def _saved(self, row: RawRow, event: Event) -> None:
         self._name(event["checkpoint"])
@@ -79,6 +83,9 @@ class Roots:
         if event["outcome"]["kind"] == "trained":
             self._name(event["outcome"]["checkpoint"])
             self._of_outcomes.add(event["outcome"]["checkpoint"])
+        if state := event["outcome"].get("state"):
+            self._name(state)
+            self.computed.made(event["job"], state)
 
     def _failed(self, row: RawRow, event: Event) -> None:
         self._ended(event["job"])
@@ -88,20 +95,27 @@ class Roots:
         self.inherited.ended(job)
 
     def _requested(self, row: RawRow, event: Event) -> None:
-        if event["request"]["kind"] == "train" and event["answer"] == "queued":
-            self.inherited.queued(event["job"], event["request"]["candidate"].get("initial", ()))
-        if event["request"]["kind"] == "evaluate" and event["answer"] == "queued":
-            self._awaited[event["job"]] = event["request"]["checkpoint"]
+        request, job = event["request"], event["job"]
+        if request.get("stateful"):
+            self.computed.requested(event["search"], event["index"], job)
+        if event["answer"] != "queued":
+            return
+        if request["kind"] == "train":
+            self.inherited.queued(job, request["candidate"].get("initial", ()))
+        if needed := request.get("checkpoint") or request.get("state"):
+            self._awaited[job] = needed
 
     def _matched(self, row: RawRow, event: Event) -> None:
         self.inherited.matched(event["search"], event["call"], event["inheritance"]["blocks"])
 
     def _state_saved(self, row: RawRow, event: Event) -> None:
         self.inherited.saved(event["search"], event["calls"])
+        self.computed.saved(event["search"], event["requests"], event.get("pending", ()))
         self._mentions(row, event)
 
     def _search_finished(self, row: RawRow, event: Event) -> None:
         self.inherited.finished(event["search"])
+        self.computed.finished(event["search"])
         self._mentions(row, event)
 
     def _mentions(self, row: RawRow, event: Event) -> None:
@@ -162,3 +176,42 @@ class InheritedBlocks:
         for calls in self._of_calls.values():
             for sources in calls.values():
                 yield from sources
+
+
+class ComputedStates:
+    """The states of computations, and which of them unfinished searches may go on from.
+
+    A search that is taken up again makes its requests since its last saved state again, and goes on from the last of
+    their states. An older one is needed only where something mentions it.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[str, str] = {}
+        self._asked: defaultdict[str, dict[int, str]] = defaultdict(dict)
+
+    @property
+    def all(self) -> set[str]:
+        """Every state that a computation has left behind."""
+        return set(self._made.values())
+
+    def live(self) -> set[str]:
+        """Returns the states that unfinished searches have computed since their last saved states."""
+        jobs = {job for asked in self._asked.values() for job in asked.values()}
+        return {state for job, state in self._made.items() if job in jobs}
+
+    def requested(self, search: str, index: int, job: str) -> None:
+        """A search has asked for a computation with state."""
+        self._asked[search][index] = job
+
+    def made(self, job: str, state: str) -> None:
+        """A computation has left a state behind."""
+        self._made[job] = state
+
+    def saved(self, search: str, requests: int, pending: Collection[int]) -> None:
+        """A search's requests before this one are never made again, but for some."""
+        asked = self._asked[search].items()
+        self._asked[search] = {index: job for index, job in asked if index >= requests or index in pending}
+
+    def finished(self, search: str) -> None:
+        """A search will make no request again."""
+        self._asked.pop(search, None)
