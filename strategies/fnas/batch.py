@@ -80,20 +80,20 @@ class Sample(NamedTuple):
         return abs(self.value - self.reward) if self.new and self.value is not None else None
 
 
-def doubtful_above(uncertainties: Sequence[float], quantile: float) -> float | None:
-    """Returns the U above which networks are so unknown that only equal blocks are fair to them (section 4.3).
+def doubtful_above(excesses: Sequence[float], quantile: float) -> float | None:
+    """Returns how far above the threshold U is of networks so unknown that only equal blocks are fair to them (4.3).
 
     The paper wants 99 % of the blocks to match. (With the threshold of trust as the bar nearly all that is trained
     would need equal keys, since it is trained for being above that.) None while there are too few to tell: the largest
     of fewer than q / (1 - q) is exceeded by more than a share of 1 - q of the next ones.
 
     Args:
-        uncertainties: U of recent samples.
+        excesses: U less the threshold of its batch, of recent samples.
         quantile: q, e.g. 0.99.
     """
-    if len(uncertainties) < quantile / (1 - quantile):
+    if len(excesses) < quantile / (1 - quantile):
         return None
-    return float(np.quantile(uncertainties, quantile))
+    return float(np.quantile(excesses, quantile))
 
 
 def drawn(answer: Drawn, *, critic: bool) -> list[Sample]:

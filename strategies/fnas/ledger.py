@@ -54,9 +54,15 @@ class Ledger:
         rows = zip(self._samples["source"], self._samples["individual"], strict=True)
         return {individual for source, individual in rows if source == "trained"}
 
-    def recent(self, name: str, count: int) -> list[float]:
-        """Returns a column of the last so many samples, without those that have no value there."""
-        return [value for value in self._samples[name][-count:] if value is not None]
+    def excesses(self, count: int) -> list[float]:
+        """Returns by how much U was above the threshold of its batch, for those of the last samples that have both.
+
+        U as a whole moves while V learns, so what can be compared over time is how far it is from the threshold.
+        """
+        columns, thresholds = self._samples, self._iterations["threshold"]
+        rows = zip(columns["iteration"][-count:], columns["uncertainty"][-count:], strict=True)
+        found = [(thresholds[iteration - 1], uncertainty) for iteration, uncertainty in rows]
+        return [u - threshold for threshold, u in found if threshold is not None and u is not None]
 
     def add(self, iteration: int, samples: Sequence[Sample], row: Iteration) -> None:
         """Enters a batch whose rewards are known."""

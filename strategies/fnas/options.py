@@ -94,8 +94,8 @@ class FNASOptions(StrategyOptions):
         default=0.99,
         gt=0,
         lt=1,
-        description="with the critic: a sample whose U is above this quantile of the last trust_window starts from "
-        "equal keys only, so that the critic holds back no more than 1 % (section 4.3)",
+        description="with the critic: a sample starts from equal keys only if its U exceeds the threshold by more than "
+        "this quantile of the last trust_window samples, so that about 1 % are held back (section 4.3)",
     )
     pool_warmup: int = Field(
         default=20, ge=0, description="random networks that fill the pool first, where transfer.pool names no search"

@@ -77,7 +77,7 @@ class Course:
             self._ledger.learnt(answer.losses)
         self.iteration += 1
         before = self._pool.counts if self._pool else (0, 0, 0)
-        samples = await self._rewarded(drawn(answer, critic=options.uncertainty_critic))
+        samples = await self._rewarded(drawn(answer, critic=options.uncertainty_critic), answer.threshold)
         samples += exploited(replayed, self._networks.costs)
         self._ledger.add(self.iteration, samples, self._row(answer, before))
         self._lesson = lesson(samples)
@@ -103,11 +103,12 @@ class Course:
             state=self._agent.state,
         )
 
-    async def _rewarded(self, samples: list[Sample]) -> list[Sample]:
+    async def _rewarded(self, samples: list[Sample], threshold: float | None) -> list[Sample]:
         """Trains what is not trusted; returns the samples with their rewards, those of trainings kept in the buffer."""
         places = [place for place, one in enumerate(samples) if one.source == "trained"]
-        recent = self._ledger.recent("uncertainty", self._options.trust_window)
-        doubtful = doubtful_above(recent, self._options.exact_quantile)
+        excesses = self._ledger.excesses(self._options.trust_window)
+        excess = doubtful_above(excesses, self._options.exact_quantile)
+        doubtful = None if excess is None or threshold is None else threshold + excess
         wanted = [self._wanted(samples[place], doubtful) for place in places]
         numbers, new = await self._networks.train(wanted, self.iteration)
         for place, number in zip(places, numbers, strict=True):

@@ -114,9 +114,9 @@ def test_a_lesson_has_a_row_for_each_sample() -> None:
 
 
 def test_the_critic_holds_back_a_share_of_the_samples_and_none_before_it_can_tell() -> None:
-    uncertainties = [float(value) for value in range(100)]
-    assert batch.doubtful_above(uncertainties, 0.99) == pytest.approx(98.01)
-    assert batch.doubtful_above(uncertainties[:98], 0.99) is None
+    excesses = [float(value) for value in range(100)]
+    assert batch.doubtful_above(excesses, 0.99) == pytest.approx(98.01)
+    assert batch.doubtful_above(excesses[:98], 0.99) is None
     assert batch.doubtful_above([], 0.5) is None
     assert batch.doubtful_above([3.0], 0.5) == 3.0
 

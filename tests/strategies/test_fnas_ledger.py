@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,7 +58,15 @@ def test_the_columns_are_those_of_the_report() -> None:
     }
     assert ledger.sources == {"trained": 2, "trusted": 1, "exploited": 1}
     assert ledger.networks == {0, 1}
-    assert ledger.recent("uncertainty", 3) == [0.05, 0.3]
+
+
+def test_uncertainties_are_compared_with_the_threshold_of_their_own_batch() -> None:
+    ledger = filled()
+    ledger.add(
+        3, [sample("trained", uncertainty=0.75), sample("trusted", uncertainty=0.25)], Iteration(0.5, 0, 1.0, 1.0)
+    )
+    assert ledger.excesses(100) == pytest.approx([0.1, 0.25, -0.25])
+    assert ledger.excesses(2) == [0.25, -0.25]
 
 
 def test_a_loss_that_stops_coming_is_none_from_then_on() -> None:
