@@ -51,7 +51,7 @@ def tensors(space, architecture, proxy):
 
 
 @pytest.mark.parametrize("name", SPACES)
-@settings(max_examples=12)
+@settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_blocks_have_the_networks_names_and_equal_keys_mean_equal_tensors(name, data):
     space, seen = SPACES[name], {}

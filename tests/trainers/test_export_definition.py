@@ -17,9 +17,10 @@ from strategies.spaces.genotype import OPERATIONS, Genotype
 from strategies.spaces.nasbench201 import OPERATIONS as BENCH_OPERATIONS
 from strategies.spaces.nasbench201 import BenchGenotype
 from strategies.spaces.published import PUBLISHED
+from strategies.spaces.published_mobile import PUBLISHED_MOBILE
 from trainers.export import definition
 from trainers.networks.network import AnyGenotype, Network, build
-from trainers.networks.shape import Shape
+from trainers.networks.shape import UNSAID_CELLS, Shape
 
 SMALL = Shape(4, 3, 10, 8, input_channels=1)
 ODD = Shape(4, 5, 3, 13)
@@ -79,6 +80,21 @@ def test_random_networks_of_the_zoo_compute_the_same(seed: int, tmp_path: Path) 
 def test_networks_of_nasbench201_compute_the_same(name: str, tmp_path: Path) -> None:
     operations = (name, "skip_connect", name, "nor_conv_3x3", name, "avg_pool_3x3")
     assert_same(BenchGenotype(operations), SMALL._replace(cells=5), tmp_path)
+
+
+@pytest.mark.parametrize("shape", [SMALL, LARGE], ids=["small", "imagenet"])
+@pytest.mark.parametrize("name", PUBLISHED_MOBILE)
+def test_mobile_networks_compute_the_same(name: str, shape: Shape, tmp_path: Path) -> None:
+    assert_same(PUBLISHED_MOBILE[name], shape._replace(cells=UNSAID_CELLS), tmp_path)
+
+
+def test_random_mobile_networks_with_every_operation_and_skip_compute_the_same(tmp_path: Path) -> None:
+    space = spaces.create(Named(name="mnas"))
+    genotype = space.decode(space.random(np.random.default_rng(1)))
+    layers = list(genotype.layers(4, small=True))
+    assert {layer.operation for layer in layers} == {"cn", "ds", "ir"}
+    assert {layer.skip for layer in layers} == {"identity", "pool", "none"}
+    assert_same(genotype, ODD._replace(cells=UNSAID_CELLS), tmp_path)
 
 
 @pytest.mark.parametrize("shape", [SMALL, LARGE])

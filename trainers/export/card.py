@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from store.records.outcomes import best_accuracy
+from strategies.spaces.mobile import MobileGenotype
 from trainers.export import definition
 from trainers.export.source import Source
 
@@ -57,7 +58,7 @@ def _network(source: Source) -> dict[str, Any]:
         "genes": list(candidate.architecture.genes),
         "genotype": definition.describe(source.genotype),
         "channels": shape.channels,
-        "cells": shape.cells,
+        "cells": None if isinstance(source.genotype, MobileGenotype) else shape.cells,
         "classes": shape.classes,
         "input_channels": shape.input_channels,
         "resolution": shape.resolution,
@@ -79,7 +80,10 @@ def text(card: Mapping[str, Any]) -> str:
 
 def _summary(card: Mapping[str, Any]) -> Iterator[str]:
     network, accuracy = card["network"], card["accuracy"]
-    size = f"{network['cells']} cells, {network['channels']} initial channels, {network['classes']} classes"
+    depth = (
+        f"{network['cells']} cells" if network["cells"] else f"{len(network['genotype']['blocks'])} blocks of layers"
+    )
+    size = f"{depth}, {network['channels']} initial channels, {network['classes']} classes"
     yield f"An image classifier found by architecture search: {size}."
     yield ""
     rows = {

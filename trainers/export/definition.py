@@ -15,8 +15,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from strategies.spaces.genotype import Genotype
+from strategies.spaces.mobile import MobileGenotype
 from strategies.spaces.nasbench201 import BenchGenotype
-from trainers.export.plain import bench, cells, operations
+from trainers.export.plain import bench, cells, mobile, operations
 from trainers.networks.network import AnyGenotype
 from trainers.networks.shape import Shape
 
@@ -62,7 +64,7 @@ def text(title: str, genotype: AnyGenotype, shape: Shape) -> str:
         genotype: its cells.
         shape: its width, depth and images; an auxiliary head is left out.
     """
-    kind = bench if isinstance(genotype, BenchGenotype) else cells
+    kind = _KINDS[type(genotype)]
     body = "\n\n\n".join(_definitions(module) for module in (operations, kind))
     tail = _TAIL.format(genotype=_literal(describe(genotype)), shape=_literal(_arguments(genotype, shape)))
     return _HEAD.format(title=title) + body + "\n" + tail
@@ -102,19 +104,39 @@ def _plain(name: str) -> str:
     return renamed if renamed.rpartition(".")[2] in _KEPT else f"{renamed}.weight"
 
 
+_KINDS: Mapping[type[AnyGenotype], ModuleType] = {Genotype: cells, BenchGenotype: bench, MobileGenotype: mobile}
+
+
 def _arguments(genotype: AnyGenotype, shape: Shape) -> dict[str, Any]:
+    if isinstance(genotype, MobileGenotype):
+        return _mobile_arguments(genotype, shape)
     names = ("channels", "cells", "classes", "input_channels")
     arguments = {name: getattr(shape, name) for name in names}
     return arguments if isinstance(genotype, BenchGenotype) else arguments | {"stem": shape.stem or "cifar"}
 
 
+def _mobile_arguments(genotype: MobileGenotype, shape: Shape) -> dict[str, Any]:
+    """Returns the network's layers as they are at its width, so that its definition need not compute them."""
+    small, left_out = shape.stem != "imagenet", {"block", "place"}
+    layers = [layer._asdict() for layer in genotype.layers(shape.channels, small=small)]
+    return {
+        **genotype.ends(shape.channels, small=small)._asdict(),
+        "layers": [{key: item for key, item in layer.items() if key not in left_out} for layer in layers],
+        "classes": shape.classes,
+        "input_channels": shape.input_channels,
+    }
+
+
 def _literal(value: Mapping[str, Any]) -> str:
-    """Returns a map as Python text; of lists of edges each node stands on a line."""
+    """Returns a map as Python text; of lists of edges each node stands on a line, and so does each layer."""
     lines = []
     for key, item in value.items():
         if isinstance(item, list) and isinstance(item[0], list):
             nodes = (f"{item[edge]}, {item[edge + 1]}" for edge in range(0, len(item), 2))
             inner = "".join(f"        {node},\n" for node in nodes).replace("'", '"')
+            lines.append(f'    "{key}": [\n{inner}    ],\n')
+        elif key == "layers":
+            inner = "".join(f"        {json.dumps(layer)},\n" for layer in item)
             lines.append(f'    "{key}": [\n{inner}    ],\n')
         else:
             lines.append(f"    {json.dumps(key)}: {json.dumps(item)},\n")

@@ -24,12 +24,12 @@ class DepthwiseNorm(nn.Module):
     def __init__(self, channels: int, kernel: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
-        self.weight = nn.Parameter(torch.empty(channels, 1, kernel, kernel))
+        self.depthwise = nn.Parameter(torch.empty(channels, 1, kernel, kernel))
         self.norm = BatchNorm(channels)
 
     def forward(self, x: Tensor, form: Form) -> Tensor:
         """Applies both to a tensor in the form's layout."""
-        return form.normalise(form.depthwise(x, self.weight, stride=self.stride, dilation=1), self.norm)
+        return form.normalise(form.depthwise(x, self.depthwise, stride=self.stride, dilation=1), self.norm)
 
 
 class Pointwise(nn.Module):
