@@ -24,13 +24,17 @@ FEW_BARS = 80
 
 
 class Prediction(NamedTuple):
-    """What the critic said of a sample before it was trained, and what came of it: V, R, U and |V - R|."""
+    """What the critic said of a sample before it was trained, and what came of it: V, R, U and |V - R|.
+
+    It is early if nothing could be trusted yet, because the critic had hardly learnt.
+    """
 
     sample: int
     value: float
     reward: float
     uncertainty: float
     error: float
+    early: bool
 
 
 class Bin(NamedTuple):
@@ -65,16 +69,20 @@ def used(samples: Samples) -> bool:
 
 def predictions(samples: Samples) -> list[Prediction]:
     """Returns the samples that were trained and new to the critic; of others it knew the reward already."""
+    trusting = {one.number for one in samples.iterations if one.threshold is not None}
     return [
-        Prediction(one.number, one.value, one.reward, one.uncertainty, one.error)
+        Prediction(one.number, one.value, one.reward, one.uncertainty, one.error, one.iteration not in trusting)
         for one in samples.of("trained")
         if one.value is not None and one.reward is not None and one.uncertainty is not None and one.error is not None
     ]
 
 
 def bins(found: Sequence[Prediction]) -> list[Bin]:
-    """Returns up to ten bins by ascending U, of as equal numbers of predictions as can be and five or more in each."""
-    ordered = sorted(found, key=lambda one: one.uncertainty)
+    """Returns up to ten bins by ascending U, of as equal numbers of predictions as can be and five or more in each.
+
+    Early predictions are in none.
+    """
+    ordered = sorted((one for one in found if not one.early), key=lambda one: one.uncertainty)
     count = min(MOST_BINS, len(ordered) // LEAST_IN_BIN)
     edges = [round(place * len(ordered) / count) for place in range(count + 1)] if count > 1 else []
     groups = [ordered[low:high] for low, high in pairwise(edges)]
@@ -111,8 +119,8 @@ def calibration(samples: Samples) -> Shown | LeftOut:
     if not used(samples):
         return LeftOut(CALIBRATION, NO_CRITIC)
     found = predictions(samples)
-    if len(found) < 2:
-        return LeftOut(CALIBRATION, "there are not two trained samples with a prediction")
+    if sum(not one.early for one in found) < 2:
+        return LeftOut(CALIBRATION, "there are not two trained samples with a prediction that could be trusted")
     rows = [[*one] for one in bins(found)]
     headings = ("uncertainty_from", "uncertainty_to", "samples", "mean_uncertainty", "mean_error")
     return Shown("calibration", CALIBRATION, _told(found), lambda: _drawn(found), headings, rows)
@@ -131,7 +139,8 @@ def trust(samples: Samples) -> Shown | LeftOut:
     return Shown("trust", TRUST, _trusted(found), lambda: _trust(found), headings, rows)
 
 
-def _told(found: Sequence[Prediction]) -> str:
+def _told(everything: Sequence[Prediction]) -> str:
+    found = [one for one in everything if not one.early]
     text = (
         f"{wording.plural(len(found), 'trained sample')}, with what the critic predicted before it learnt from them. "
         "Left: how uncertain it was (U) and how wrong (|V - R|); on the dashed line both are equal."
@@ -147,7 +156,9 @@ def _told(found: Sequence[Prediction]) -> str:
     mean = fmean(one.error for one in found)
     text += f" Right: predicted (V) and real rewards (R); the mean of |V - R| is {mean:.4f}"
     rho = spearman(paired([one.value for one in found], [one.reward for one in found]))
-    return text + (f", Spearman's coefficient {rho:.2f}." if rho is not None else ".")
+    text += f", Spearman's coefficient {rho:.2f}." if rho is not None else "."
+    early = len(everything) - len(found)
+    return text + (f" Not among them: {early} from before the critic could be trusted (grey)." if early else "")
 
 
 def _trusted(found: Sequence[Trust]) -> str:
@@ -159,21 +170,24 @@ def _trusted(found: Sequence[Trust]) -> str:
         f"from. Of {wording.plural(new, 'new sample')} {trained:,} were trained ({100 * trained / max(new, 1):.1f} %)"
     )
     discarded = [one.discarded for one in found if one.discarded is not None]
-    return text + (f"; {wording.plural(sum(discarded), 'trusted draw')} more were thrown away." if discarded else ".")
+    return text + (f"; {wording.plural(sum(discarded), 'further trusted draw')} thrown away." if discarded else ".")
 
 
-def _drawn(found: Sequence[Prediction]) -> Figure:
+def _drawn(everything: Sequence[Prediction]) -> Figure:
     figure = style.figure(9.5, 4.4)
     left, right = figure.subplots(1, 2)
-    _scatter(left, [one.uncertainty for one in found], [one.error for one in found])
-    groups = bins(found)
-    if groups:
+    found, early = ([one for one in everything if one.early is which] for which in (False, True))
+    for group, colour in ((early, style.GREY), (found, style.BLUE)):
+        _scatter(left, [one.uncertainty for one in group], [one.error for one in group], colour)
+        _scatter(right, [one.reward for one in group], [one.value for one in group], colour)
+    _equal(left, [one.uncertainty for one in found], [one.error for one in found])
+    _equal(right, [one.reward for one in found], [one.value for one in found])
+    if groups := bins(found):
         means = [one.uncertainty for one in groups], [one.error for one in groups]
         left.plot(*means, color=style.ORANGE, marker="s", markersize=6, linewidth=1.6, label="means of bins", zorder=4)
     left.set(xlabel="predicted error U", ylabel="error |V - R|")
-    left.set_xlim(left=min(0.0, min(one.uncertainty for one in found)))
+    left.set_xlim(left=min(0.0, min(one.uncertainty for one in everything)))
     left.set_ylim(bottom=0.0)
-    _scatter(right, [one.reward for one in found], [one.value for one in found])
     right.set(xlabel="reward R", ylabel="predicted reward V")
     for axes in (left, right):
         style.plain(axes)
@@ -181,13 +195,16 @@ def _drawn(found: Sequence[Prediction]) -> Figure:
     return figure
 
 
-def _scatter(axes: Axes, xs: Sequence[float], ys: Sequence[float]) -> None:
-    """Points, and the line on which both are equal, as far as the points go."""
+def _scatter(axes: Axes, xs: Sequence[float], ys: Sequence[float], colour: str) -> None:
+    drawn = axes.scatter(xs, ys, s=16, color=colour, alpha=0.6, edgecolor="white", linewidth=0.3, zorder=3)
+    drawn.set_rasterized(len(xs) > looks.MANY_POINTS)
+
+
+def _equal(axes: Axes, xs: Sequence[float], ys: Sequence[float]) -> None:
+    """The line on which both are equal, as far as the points go."""
     low, high = max(min(xs), min(ys)), min(max(xs), max(ys))
     if low < high:
         axes.plot([low, high], [low, high], color=style.GREY, linewidth=1, linestyle="--", label="equal", zorder=1)
-    drawn = axes.scatter(xs, ys, s=16, color=style.BLUE, alpha=0.6, edgecolor="white", linewidth=0.3, zorder=3)
-    drawn.set_rasterized(len(xs) > looks.MANY_POINTS)
 
 
 def _trust(found: Sequence[Trust]) -> Figure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from orchestrator import wording
@@ -63,18 +64,20 @@ def _told(known: Sequence[Iteration], use: PoolUse) -> str:
 def _drawn(known: Sequence[Iteration]) -> Figure:
     figure = style.figure(8, 3.8)
     axes = figure.add_subplot()
-    series = {"hit": [one.hit_ratio for one in known], "match": [one.match_ratio for one in known]}
-    for (label, values), colour, marker in zip(
-        series.items(), (style.GREEN, style.BLUE), style.MARKERS[:2], strict=True
-    ):
-        points = [(one.number, value) for one, value in zip(known, values, strict=True) if value is not None]
-        places = [number for number, _ in points], [100 * value for _, value in points]
-        axes.plot(*places, color=colour, marker=marker, markersize=4, label=label)
+    _line(axes, [(one.number, one.hit_ratio) for one in known], style.GREEN, "hit", 4.0)
+    _line(axes, [(one.number, one.match_ratio) for one in known], style.BLUE, "match", 1.4)
     axes.set(xlabel="iteration", ylabel="of the blocks, %", ylim=(-3, 103))
     looks.counting(axes)
     style.plain(axes)
     style.legend(axes)
     return figure
+
+
+def _line(axes: Axes, points: Sequence[tuple[int, float | None]], colour: str, label: str, width: float) -> None:
+    """A line that can be seen below or above another one on the same place, by its width."""
+    places = [number for number, value in points if value is not None]
+    values = [100 * value for _, value in points if value is not None]
+    axes.plot(places, values, color=colour, marker="o", markersize=2.5 * width**0.5, linewidth=width, label=label)
 
 
 def _histogram(counts: Sequence[int], bar: float | None) -> Figure:

@@ -23,7 +23,7 @@ TRACES = "What each sample's reward came from"
 
 
 class Trace(NamedTuple):
-    """A sample with the mean of the last `window` new samples, and the best trained reward, up to it."""
+    """A sample with the mean of the last `window` new samples (if there are so many) and the best trained, up to it."""
 
     sample: Sample
     mean: float | None
@@ -54,7 +54,7 @@ def traces(samples: Samples) -> list[Trace]:
             last.append(sample.reward)
         if sample.reward is not None and sample.source == "trained":
             best = sample.reward if best is None else max(best, sample.reward)
-        found.append(Trace(sample, fmean(last) if last else None, best))
+        found.append(Trace(sample, fmean(last) if len(last) == last.maxlen else None, best))
     return found
 
 
