@@ -116,7 +116,7 @@ class Foreground:
             check_totals(plan, before)
             if known.status == "finished" and digest(before.strategy) == digest(plan.spec.strategy):
                 return RunEnd(plan.id, "finished", repeated=True)
-        with closing(Knowledge(self._store, self._memory, plan.spec.resources.pool_bytes)) as knowledge:
+        with closing(Knowledge(self._store, plan.spec.resources.pool_bytes)) as knowledge:
             await self._run(Runtime(self._store, self._memory, plan.spec.resources, self._observer, knowledge))
         return RunEnd(plan.id, "interrupted" if self._result is None else "finished", self._signal)
 

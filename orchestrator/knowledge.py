@@ -5,13 +5,11 @@ So a search that leaves the pool alone pays nothing for it, however large it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 from anyio import to_thread
-
-from orchestrator.memory import Memory
 
 if TYPE_CHECKING:
     from orchestrator.pooling import Answer, StorePool
@@ -26,12 +24,11 @@ class Knowledge:
 
     Args:
         store: open for writing.
-        memory: knows what searches that are under way start from.
         quota_bytes: the most that the pool's blocks may take; none if absent.
     """
 
-    def __init__(self, store: Store, memory: Memory, quota_bytes: int | None = None) -> None:
-        self._store, self._memory, self._quota = store, memory, quota_bytes
+    def __init__(self, store: Store, quota_bytes: int | None = None) -> None:
+        self._store, self._quota = store, quota_bytes
         self._pool: StorePool | None = None
         self._lock = anyio.Lock()
 
@@ -46,9 +43,12 @@ class Knowledge:
         """Returns a contribution with those of its blocks alone that its checkpoint has in the store."""
         return await self._in_thread(lambda: self._opened().held(contribution))
 
-    async def follow(self) -> None:
-        """Takes in what has been journalled since the last time, and keeps to the quota."""
-        live = self._memory.starts() if self._quota is not None else set[str]()
+    async def follow(self, live: Collection[str]) -> None:
+        """Takes in what has been journalled since the last time, and keeps to the quota.
+
+        Args:
+            live: checkpoints that jobs under way start from.
+        """
         await self._in_thread(lambda: self._follow(live))
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class Knowledge:
         async with self._lock:
             return await to_thread.run_sync(work)
 
-    def _follow(self, live: set[str]) -> None:
+    def _follow(self, live: Collection[str]) -> None:
         pool = self._opened()
         pool.follow()
         if self._quota is not None:

@@ -90,6 +90,12 @@ class Runtime:
         """The scheduler's reaction to a request."""
         return self.scheduler.request(search, index, request)
 
+    def starts(self) -> set[str]:
+        """The checkpoints that jobs under way inherit blocks from."""
+        candidates = (job.request.candidate for job in self.scheduler.jobs.values())
+        initial = (one for candidate in candidates if candidate is not None for one in candidate.initial)
+        return {one.partition("=")[2].partition("/")[0] for one in initial}
+
     def strategy_progress(self, search: str, done: int, total: int, label: str) -> None:
         """Shows how far a strategy is."""
         self._observer.strategy(done, total, label)

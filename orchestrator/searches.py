@@ -36,6 +36,10 @@ class Daemon(Protocol):
         """The scheduler's reaction to a request."""
         ...
 
+    def starts(self) -> set[str]:
+        """The checkpoints that jobs under way inherit blocks from."""
+        ...
+
     def strategy_progress(self, search: str, done: int, total: int, label: str) -> None:
         """Shows how far a strategy is."""
         ...
@@ -147,7 +151,7 @@ class SearchPort:
         if recorded is None:
             held = await self._daemon.knowledge.held(contribution)
             await self._daemon.commit(WeightsPooled(search=self.search, call=call, contribution=held))
-            await self._daemon.knowledge.follow()
+            await self._daemon.knowledge.follow(self._daemon.starts())
         elif recorded != contribution.checkpoint:
             asked = f"those of checkpoint {contribution.checkpoint[:12]}"
             raise ReplayDiverged(f"contribution of call {call}", f"blocks of checkpoint {recorded[:12]}", asked)
