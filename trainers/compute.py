@@ -37,7 +37,7 @@ def compute_job(job: Job) -> Computed:
     request = job.request
     if not isinstance(request, Compute):
         raise BadRequest(f"{request.kind} is no computation")
-    with heartbeat(lambda: job.alive(0, 0, 0, note="computing")):
+    with heartbeat(lambda: job.alive(0, 0, 0)):
         return _compute_from(request, job.checkpoints) if request.stateful else compute(request)
 
 

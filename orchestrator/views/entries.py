@@ -220,10 +220,16 @@ class JobView:
         return self.outcome.get("accuracy") if self.outcome and self.request.get("split") == "test" else None
 
     @property
+    def state_before(self) -> str | None:
+        """The digest of the state that a computation starts from, if it does."""
+        return self.request.get("state")
+
+    @property
     def words(self) -> str:
         """A few words for people: `train 3f2a1b4c to 20`."""
         if self.kind == "compute":
-            return f"compute {self.request['function']}"
+            start = f" from state {self.state_before[:8]}" if self.state_before else ""
+            return f"compute {self.request['function']}{start}"
         to = f" to {self.epochs}" if self.kind == "train" else ""
         to += " on the test images" if self.request.get("split") == "test" else ""
         return f"{self.kind} {(self.candidate or '')[:8]}{to}"

@@ -11,12 +11,12 @@ def story(job: JobView) -> Iterator[str]:
     """Yields a job's story, oldest line first: sequence number, seconds since it was first asked for, what happened."""
     start = job.notes[0].time if job.notes else job.queued
     for note in job.notes:
-        yield f"{note.sequence:>6}  {note.time - start:>9.3f} s  {tell(note)}"
+        yield f"{note.sequence:>6}  {note.time - start:>9.3f} s  {tell(note, job)}"
 
 
-def tell(note: Note) -> str:
-    """Returns one journal row in words, without its time."""
-    return _WORDS[note.kind](note.payload)
+def tell(note: Note, job: JobView) -> str:
+    """Returns one journal row of a job in words, without its time."""
+    return _WORDS[note.kind](dict(note.payload, state=job.state_before))
 
 
 _ACCURACIES = {"validation_accuracy": "validation accuracy", "train_accuracy": "training accuracy"}
@@ -29,7 +29,7 @@ def _requested(event: Payload) -> str:
 
 def _job_started(event: Payload) -> str:
     checkpoint = event.get("checkpoint")
-    where = "from the start"
+    where = f"from state {event['state'][:SHORT]}" if event["state"] else "from the start"
     if checkpoint:
         step = f", step {event['step']}" if event.get("step") else ""
         where = f"from checkpoint {checkpoint[:SHORT]} (epoch {event.get('epoch', 0)}{step})"
@@ -48,7 +48,8 @@ def _checkpoint_saved(event: Payload) -> str:
 def _job_succeeded(event: Payload) -> str:
     outcome = event["outcome"]
     accuracy = f", accuracy {outcome['accuracy']:.2%}" if outcome.get("accuracy") is not None else ""
-    return f"attempt {event['attempt']} succeeded after {event['seconds']:.1f} s{accuracy}"
+    left = f", state {outcome['state'][:SHORT]}" if outcome.get("state") else ""
+    return f"attempt {event['attempt']} succeeded after {event['seconds']:.1f} s{accuracy}{left}"
 
 
 def _attempt_failed(event: Payload) -> str:

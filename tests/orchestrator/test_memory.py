@@ -19,7 +19,8 @@ from store.records.events import (
     SearchStarted,
     StateSaved,
 )
-from store.records.outcomes import Trained
+from store.records.outcomes import Computed, Trained
+from store.records.requests import Compute
 from tests.orchestrator.builders import spec, train, trained
 
 
@@ -92,3 +93,24 @@ def test_a_finished_search_that_is_extended_is_open_again() -> None:
     assert folded(started, done).searches["s"].status == "finished"
     extended = folded(started, done, SearchExtended(search="s", spec=spec())).searches["s"]
     assert (extended.status, extended.result) == ("interrupted", None)
+
+
+def test_states_of_computations_that_are_not_there_are_known_and_so_is_what_makes_them() -> None:
+    first = Compute(function="a.b:c", arguments=b"\x90", stateful=True)
+    second = Compute(function="a.b:c", arguments=b"\x90", stateful=True, state="1" * 64)
+    done = []
+    for index, (asked, state) in enumerate([(first, "1" * 64), (second, "2" * 64)]):
+        done.append(Requested(search="s", index=index, job=asked.key, request=asked, answer="queued"))
+        outcome = Computed(value=b"", state=state)
+        done.append(JobSucceeded(job=asked.key, attempt=1, outcome=outcome, seconds=1.0))
+    memory = folded(*done)
+    memory.forget_missing({"2" * 64})
+    assert memory.states.missing == {"1" * 64}
+    assert memory.states.maker("1" * 64) == first
+    assert memory.states.maker("3" * 64) is None
+    assert memory.knows(first.key, "s"), "its value is still known"
+    lost = CheckpointQuarantined(checkpoint="2" * 64, blobs=(), message="flipped")
+    memory.apply(lost.type, vars(lost))
+    assert memory.states.missing == {"1" * 64, "2" * 64}
+    memory.apply(done[-1].type, vars(done[-1]))
+    assert memory.states.missing == {"1" * 64}

@@ -10,12 +10,15 @@ from store.records.arrays import pack
 from store.records.candidates import Named
 from store.records.events import (
     CheckpointQuarantined,
+    JobSucceeded,
     SearchExtended,
     StaleReport,
     StateSaved,
     WorkerEnded,
     WorkerStarted,
 )
+from store.records.outcomes import Computed
+from store.records.requests import Compute
 from tests.orchestrator.telling import Teller, accuracy, candidate, small_search, spec
 
 
@@ -371,3 +374,24 @@ def test_what_is_not_there_or_not_clear_is_refused() -> None:
         find.job(teller.history, "abc")
     with pytest.raises(UnknownId, match="stands for 2: search 5555"):
         find.anything(teller.history, "55555")
+
+
+def test_the_story_of_a_computation_names_its_function_and_its_states() -> None:
+    teller = Teller()
+    teller.open()
+    asked = Compute(function="trainers.agent.iteration:iterate", arguments=b"\x90", stateful=True, state="a" * 64)
+    job = teller.request(asked)
+    teller.start(job)
+    outcome = Computed(value=b"\x00", state="b" * 64)
+    teller.tell(JobSucceeded(job=job, attempt=1, outcome=outcome, seconds=1.5))
+    view = teller.history.jobs[job]
+    assert view.words == "compute trainers.agent.iteration:iterate from state aaaaaaaa"
+    told = [line.split("s  ", 1)[1] for line in stories.story(view)]
+    assert told[1:] == [
+        "attempt 1 given to worker-1 on cpu, from state aaaaaaaaaaaa",
+        "attempt 1 succeeded after 1.5 s, state bbbbbbbbbbbb",
+    ]
+    first = teller.request(Compute(function=asked.function, arguments=b"\x90", stateful=True))
+    teller.start(first)
+    assert teller.history.jobs[first].words == "compute trainers.agent.iteration:iterate"
+    assert list(stories.story(teller.history.jobs[first]))[-1].endswith("on cpu, from the start")

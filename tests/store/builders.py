@@ -14,8 +14,8 @@ from store.elements import Array
 from store.opening import Store
 from store.records.candidates import Architecture, Candidate, Data, Named, Proxy, Recipe
 from store.records.events import CheckpointSaved, Delivered, JobSucceeded, Requested
-from store.records.outcomes import EpochMetrics, Trained
-from store.records.requests import Train
+from store.records.outcomes import Computed, EpochMetrics, Trained
+from store.records.requests import Compute, Train
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,6 +97,24 @@ def succeeded(checkpoint: str, seed: int = 0, epochs: int = 1) -> JobSucceeded:
         multiply_adds=1,
     )
     return JobSucceeded(job=f"{seed:064d}", attempt=1, outcome=outcome, seconds=1.0)
+
+
+def computation(index: int, state: str | None = None, search: str = "s") -> Requested:
+    """A search asks for a computation that starts from a state."""
+    asked = Compute(function="trainers.x:y", arguments=bytes([index]), stateful=True, state=state)
+    return Requested(search=search, index=index, job=asked.key, request=asked, answer="queued")
+
+
+def compute_chain(store: Store, length: int, search: str = "s") -> list[str]:
+    """Journals computations of which each starts from the one before, and stores their states; returns these."""
+    states: list[str] = []
+    for index in range(length):
+        asked = computation(index, states[-1] if states else None, search)
+        tensors = {"state": {f"block{place}": {"weight": np.full(100, 10.0 * index + place)} for place in range(3)}}
+        states.append(save(store.checkpoints, candidate=asked.job, epoch=0, history=[], tensors=tensors))
+        outcome = Computed(value=b"", state=states[-1])
+        store.journal.append([asked, JobSucceeded(job=asked.job, attempt=1, outcome=outcome, seconds=1.0)])
+    return states
 
 
 def new_store(folder: Path) -> Store:

@@ -17,7 +17,19 @@ from store.gc import collect
 from store.opening import Store
 from store.records.events import CheckpointQuarantined, Requested, SearchFinished, StateSaved
 from store.records.requests import Evaluate
-from tests.store.builders import candidate, child, equal, flip, new_store, save, saved, state, succeeded
+from tests.store.builders import (
+    candidate,
+    child,
+    computation,
+    compute_chain,
+    equal,
+    flip,
+    new_store,
+    save,
+    saved,
+    state,
+    succeeded,
+)
 
 
 def age(folder: Path, seconds: float = 10_000) -> None:
@@ -225,3 +237,53 @@ def test_a_pack_that_is_touched_while_it_is_removed_stays(folder: Path) -> None:
     assert blobs.discard(pack, before)
     assert pack not in set(blobs.names())
     assert list(blobs.temporary.iterdir()) == []
+
+
+def state_saved(requests: int, state: bytes = b"", pending: tuple[int, ...] = ()) -> StateSaved:
+    return StateSaved(search="s", requests=requests, calls=0, state=state, rng="{}", pending=pending)
+
+
+def left_of(folder: Path, states: list[str]) -> list[int]:
+    """Collects what is old, and returns which of some states can still be loaded."""
+    age(folder)
+    assert collect(folder, dry_run=False).problems == ()
+    assert check(folder).clean
+    with Store.open(folder, write=False) as store:
+        there = set(store.checkpoints.digests())
+        left = [place for place, digest in enumerate(states) if digest in there]
+        assert all(store.checkpoints.load(states[place]).tensors for place in left)
+        return left
+
+
+def test_states_computed_since_the_last_saved_state_stay_and_what_it_mentions(tmp_path: Path) -> None:
+    with new_store(tmp_path) as store:
+        states = compute_chain(store, 7)
+        store.journal.append([state_saved(5, states[4].encode())])
+    assert left_of(tmp_path, states) == [4, 5, 6]
+
+
+def test_states_that_a_saved_request_under_way_makes_stay(tmp_path: Path) -> None:
+    with new_store(tmp_path) as store:
+        states = compute_chain(store, 5)
+        store.journal.append([state_saved(4, pending=(2,))])
+    assert left_of(tmp_path, states) == [2, 4]
+
+
+def test_of_a_finished_search_only_the_state_of_its_result_stays(tmp_path: Path) -> None:
+    with new_store(tmp_path) as store:
+        states = compute_chain(store, 4)
+        store.journal.append([state_saved(2), SearchFinished(search="s", result={"state": states[2]})])
+    assert left_of(tmp_path, states) == [2]
+
+
+def test_a_state_that_another_search_waits_for_stays(tmp_path: Path) -> None:
+    with new_store(tmp_path) as store:
+        states = compute_chain(store, 3)
+        store.journal.append([SearchFinished(search="s", result={}), computation(9, states[1], search="other")])
+    assert left_of(tmp_path, states) == [1]
+
+
+def test_without_a_saved_state_all_states_stay(tmp_path: Path) -> None:
+    with new_store(tmp_path) as store:
+        states = compute_chain(store, 3)
+    assert left_of(tmp_path, states) == [0, 1, 2]
