@@ -98,7 +98,7 @@ def test_a_finished_search_that_is_extended_is_open_again() -> None:
 def test_states_of_computations_that_are_not_there_are_known_and_so_is_what_makes_them() -> None:
     first = Compute(function="a.b:c", arguments=b"\x90", stateful=True)
     second = Compute(function="a.b:c", arguments=b"\x90", stateful=True, state="1" * 64)
-    done = []
+    done: list[AnyEvent] = []
     for index, (asked, state) in enumerate([(first, "1" * 64), (second, "2" * 64)]):
         done.append(Requested(search="s", index=index, job=asked.key, request=asked, answer="queued"))
         outcome = Computed(value=b"", state=state)
