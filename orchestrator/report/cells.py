@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from orchestrator.report import benchcell, style
+from orchestrator.report import benchcell, mobilecell, style
 from orchestrator.report.layout import BOX_WIDTH, OUTPUT, RADIUS, Layout, layout
 
 BOX_HEIGHT = 0.3
@@ -18,12 +18,14 @@ LINES = (style.BLUE, style.RED, style.GREEN, style.PURPLE, "#7A5C00", style.SKY,
 
 
 def drawn(genotype: Mapping[str, Any]) -> Figure | None:
-    """Draws the normal and the reduction cell of a genotype, one above the other, or the one of NAS-Bench-201.
+    """Draws the normal and the reduction cell of a genotype, one above the other, or what other networks are made of.
 
-    None if it is neither.
+    None if it is of no kind that is known here.
     """
     if "arch" in genotype:
         return benchcell.drawn(genotype["arch"])
+    if "blocks" in genotype:
+        return mobilecell.drawn(genotype["blocks"])
     if not {"normal", "reduce", "normal_concat", "reduce_concat"} <= set(genotype):
         return None
     cells = {kind: layout(genotype[kind], genotype[f"{kind}_concat"]) for kind in ("normal", "reduce")}
@@ -44,13 +46,17 @@ def drawn(genotype: Mapping[str, Any]) -> Figure | None:
 
 def kind(genotype: Mapping[str, Any]) -> str:
     """What `drawn` shows of a genotype."""
+    if "blocks" in genotype:
+        return "Blocks"
     return "Cell" if "arch" in genotype else "Normal and reduction cell"
 
 
 def told(genotype: Mapping[str, Any]) -> str:
-    """The cells in words, for those who cannot see them: what each node adds, inputs being the two cells before."""
+    """The same in words, for those who cannot see it: what each node adds, inputs being the two cells before."""
     if "arch" in genotype:
         return benchcell.told(genotype["arch"])
+    if "blocks" in genotype:
+        return mobilecell.told(genotype["blocks"])
     return " ".join(
         f"{name} cell: {_nodes(genotype[key])}." for name, key in (("Normal", "normal"), ("Reduction", "reduce"))
     )
