@@ -30,6 +30,9 @@ RANDOM = SPEC.replace(
     '"random"\ncandidates = 4',
 )
 RANDOM = RANDOM.replace('name = "tabular"\nseed', 'name = "by-chance"\nseed').replace("epochs = 2", "epochs = 6")
+FNAS = RANDOM.replace(
+    '"random"\ncandidates = 4', '"fnas"\nsamples = 48\nbatch = 8\nknowledge_pool = false\nhidden = 8\ncritic_hidden = 8'
+)
 
 
 @pytest.fixture
@@ -76,6 +79,20 @@ def test_devices_and_order_change_the_time_and_not_what_is_found(plan: Plan) -> 
     assert one.seconds > four.seconds
     assert one.idle_share == pytest.approx(0)
     assert four.idle_share > 0
+
+
+def test_of_the_samples_of_reinforcement_learning_only_what_is_trained_takes_time(tmp_path: Path) -> None:
+    """Samples that are trusted, exploited, or trained before, and the agent's own steps, cost nothing."""
+    simulator = Simulator(load(write(tmp_path, tables.write(tmp_path), FNAS)), devices=1)
+    time = simulator.time(3)
+    result = time.search(registry.create(time.spec))
+    sources = result.curves["sample_source"]
+    assert len(sources) == 48
+    assert {"trained", "trusted", "exploited"} == set(sources)
+    assert time.timeline.epochs == 6 * len(result.history) < 6 * sources.count("trained")
+    spent = [6 * simulator.benchmark.seconds(one.architecture) for one in result.history]
+    assert time.timeline.seconds == pytest.approx(sum(spent))
+    assert simulator.run(3).genes == result.best[0].architecture.genes
 
 
 def test_answers_are_those_of_the_trainer(plan: Plan) -> None:
