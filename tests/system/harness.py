@@ -67,9 +67,11 @@ def econas(
     return path
 
 
-def start(spec: Path, store: Path, *options: str, **popen: Any) -> subprocess.Popen[str]:
-    """Starts a run in the background."""
-    command = [sys.executable, "-m", "orchestrator.cli", "run", str(spec), "--store", str(store), "--json", *options]
+def start(
+    spec: Path, store: Path, *options: str, module: str = "orchestrator.cli", **popen: Any
+) -> subprocess.Popen[str]:
+    """Starts a run in the background, of the command line that a module has."""
+    command = [sys.executable, "-m", module, "run", str(spec), "--store", str(store), "--json", *options]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
