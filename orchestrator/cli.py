@@ -13,6 +13,7 @@ from orchestrator.commands import (
     devices,
     export,
     gc,
+    pool,
     prepare,
     report,
     retrain,
@@ -45,6 +46,7 @@ app.command("report")(report.report)
 app.command("devices")(devices.devices)
 app.command("check")(check.check)
 app.command("gc")(gc.gc)
+app.command("pool")(pool.pool)
 app.command("cost")(cost.cost)
 app.command("simulate")(simulate.simulate)
 app.command("version")(version.version)

@@ -17,13 +17,12 @@ from store.elements import DTYPES
 from store.errors import BlobMissing, ManifestError
 from store.journal import RawRow
 from store.opening import Store
+from store.pool_roots import ROLE
 from store.records.events import CheckpointQuarantined
 from store.records.knowledge import Contribution, Inheritance, PoolQuery
 
 KINDS = ("weights_pooled", "checkpoint_quarantined")
 """The rows that say what the pool holds."""
-ROLE = "model"
-"""Of a checkpoint's tensors these are inherited; an optimiser's moments are not."""
 _REMEMBERED = 4096
 
 
@@ -85,9 +84,7 @@ class StorePool:
 
     def held(self, contribution: Contribution) -> Contribution:
         """Returns a contribution with those of its blocks alone that its checkpoint has in the store."""
-        there = self._sizes(contribution.checkpoint)
-        blocks = tuple(block for block in contribution.blocks if block.name in there)
-        return contribution.model_copy(update={"blocks": blocks})
+        return self._with_sizes(contribution)[0]
 
     def evict(self, quota_bytes: int, live: Collection[str]) -> Evicted:
         """Takes the least useful blocks out until a quota is kept, but none of the checkpoints `live`.
@@ -109,8 +106,8 @@ class StorePool:
         if row.type == "checkpoint_quarantined":
             self._pool.forget([payload["checkpoint"]])
             return
-        contribution = self.held(Contribution.model_validate(payload["contribution"]))
-        self._pool.add(row.sequence, payload["search"], contribution, self._sizes(contribution.checkpoint))
+        contribution, sizes = self._with_sizes(Contribution.model_validate(payload["contribution"]))
+        self._pool.add(row.sequence, payload["search"], contribution, sizes)
 
     def _missing(self, found: Inheritance) -> Iterator[CheckpointQuarantined]:
         """Yields the checkpoints that an answer names and that cannot be read, once each."""
@@ -133,12 +130,20 @@ class StorePool:
             return str(error)
         return None
 
-    def _sizes(self, checkpoint: str) -> dict[str, int]:
-        """The bytes of a checkpoint's blocks by name; none if it is not in the store, or cannot be read."""
+    def _with_sizes(self, contribution: Contribution) -> tuple[Contribution, dict[str, int]]:
+        """Returns a contribution with the blocks that are in the store, and the bytes of these by name.
+
+        They are not where the trainer has others, or none. Nor, when the pool is made again, where they were taken out
+        of it for a quota, and then from the disk.
+        """
         try:
-            return {name: held.bytes for name, held in self._blocks_of(checkpoint).items()}
+            found = self._blocks_of(contribution.checkpoint)
         except ManifestError:
-            return {}
+            found = {}
+        there = {name: held for name, held in found.items() if all(blob in self._store.blobs for blob in held.blobs)}
+        sizes = {name: held.bytes for name, held in there.items()}
+        blocks = tuple(block for block in contribution.blocks if block.name in sizes)
+        return contribution.model_copy(update={"blocks": blocks}), sizes
 
     def _read_manifest(self, checkpoint: str) -> dict[str, _Held]:
         blocks: dict[str, _Held] = {}

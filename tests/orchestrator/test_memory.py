@@ -18,7 +18,10 @@ from store.records.events import (
     SearchOpened,
     SearchStarted,
     StateSaved,
+    WeightsMatched,
+    WeightsPooled,
 )
+from store.records.knowledge import Contribution, Inheritance, InheritedBlock
 from store.records.outcomes import Computed, Trained
 from store.records.requests import Compute
 from tests.orchestrator.builders import spec, train, trained
@@ -85,6 +88,29 @@ def test_the_last_saved_state_is_what_a_search_starts_from() -> None:
     states = [StateSaved(search="s", requests=n, calls=0, state=b"\x90", rng="{}") for n in (3, 5)]
     assert folded(*states).searches["s"].restored() == states[1]
     assert folded().searches["s"].restored() is None
+
+
+def matched(call: int) -> WeightsMatched:
+    block = InheritedBlock(block="stem", source=f"{call:064x}/stem", similarity=0.5)
+    return WeightsMatched(search="s", call=call, inheritance=Inheritance(blocks=(block,), generation=2))
+
+
+def pooled(call: int) -> WeightsPooled:
+    given = {"candidate": "c", "checkpoint": f"{call:064x}", "space": "s", "choices": (2,), "shape": (1, 8, 8)}
+    return WeightsPooled(search="s", call=call, contribution=Contribution(blocks=(), iterations=1, **given))
+
+
+def test_what_the_pool_answered_and_took_is_remembered_by_its_call() -> None:
+    search = folded(matched(3), pooled(4)).searches["s"]
+    assert search.inheritance(3) == matched(3).inheritance
+    assert search.inheritance(4) is None
+    assert search.pooled == {4: f"{4:064x}"}
+
+
+def test_what_the_pool_answered_before_the_last_saved_state_is_forgotten() -> None:
+    saved = StateSaved(search="s", requests=0, calls=4, state=b"\x90", rng="{}")
+    search = folded(matched(0), pooled(1), matched(4), pooled(5), saved, matched(6)).searches["s"]
+    assert (set(search.matched), set(search.pooled)) == ({4, 6}, {5})
 
 
 def test_a_finished_search_that_is_extended_is_open_again() -> None:

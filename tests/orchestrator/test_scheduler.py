@@ -191,6 +191,37 @@ def test_a_corrupt_checkpoint_is_set_aside_and_the_one_before_it_used() -> None:
     assert made.jobs[long.key].failures == 0
 
 
+def test_a_block_to_start_from_that_is_corrupt_is_set_aside_and_fails_its_job_at_once() -> None:
+    """The candidate is what it starts from, so no other try could end otherwise; the strategy asks the pool again."""
+    source = train(1, 1)
+    made = running(source)
+    bad = saved(source, 1, 1).checkpoint
+    made.report("w0", saved(source, 1, 1), 0.1)
+    made.report("w0", finished(source, 1), 0.1)
+    heir = Train(candidate=candidate(2).inheriting((f"stem={bad}/stem",)), epochs=2)
+    made.request("s", 1, heir)
+    reaction = made.report("w0", failed(heir, 1, "corrupt_block", checkpoint=bad, blobs=("b" * 64,)), 0.1)
+    assert kinds(reaction) == ["checkpoint_quarantined", "attempt_failed", "job_failed"]
+    assert Quarantine(("b" * 64,)) in reaction.commands
+    assert Answer("s", heir.key) in reaction.commands
+    outcome = made.memory.outcome(heir.key, "s")
+    assert isinstance(outcome, Failure)
+    assert (outcome.reason, outcome.retryable) == ("corrupt_block", False)
+    assert made.memory.newest(source.candidate.id, 2) is None, "nothing resumes from it"
+    made.validate()
+
+
+def test_a_corrupt_block_says_nothing_about_the_candidate_to_another_search() -> None:
+    """Saved anew, the block has the same digest, and the same candidate can be trained."""
+    heir = Train(candidate=candidate(2).inheriting((f"stem={'a' * 64}/stem",)), epochs=2)
+    made = scheduler("s", "t")
+    made.worker_ready("w0", "cpu", 1)
+    made.request("s", 0, heir)
+    made.report("w0", failed(heir, 1, "corrupt_block", checkpoint="a" * 64), 0.1)
+    assert made.request("s", 1, heir).commands == [Answer("s", heir.key)]
+    assert len(assigned(made.request("t", 0, heir))) == 1
+
+
 def test_something_corrupt_that_is_no_checkpoint_is_not_tried_for_ever() -> None:
     request = train(1)
     made = running(request, retries=0)
