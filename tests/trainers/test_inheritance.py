@@ -19,12 +19,14 @@ from strategies.spaces.nasbench201 import BenchGenotype
 from tests.store.builders import save
 from trainers import inheritance, state
 from trainers.errors import ImpossibleSetting
+from trainers.networks.mobile import MobileLayer
 from trainers.networks.network import AnyGenotype, FormName, Network, build
-from trainers.networks.shape import Shape
+from trainers.networks.shape import UNSAID_CELLS, Shape
 
 MANIFEST = "ab" * 32
 CELL = spaces.create(Named(name="cell", options={"nodes": 2}))
 BENCH = spaces.create(Named(name="nasbench201"))
+MNAS = spaces.create(Named(name="mnas"))
 SHAPE = Shape(channels=8, cells=5, classes=10, resolution=8)
 
 shapes = st.integers(0, 4).flatmap(lambda dims: st.tuples(*[st.integers(1, 5)] * dims))
@@ -230,6 +232,29 @@ def test_another_width_shares_its_first_channels(mine: int, theirs: int) -> None
         expected[shared] = source["cell00"][name][shared]
         assert same(mixed, expected)
     assert (result["stem"]["weights.0"][:least] == source["stem"]["weights.0"][:least]).all()
+
+
+def _layers(of: Network) -> dict[str, MobileLayer]:
+    return {name: child for name, child in of.named_children() if isinstance(child, MobileLayer)}
+
+
+def test_a_mobile_layer_inherits_from_its_kind_with_or_without_squeeze_and_excitation() -> None:
+    """Kinds are the convolution, the separable and the inverted residual; only those of a kind share tensors."""
+    rng, seen = np.random.default_rng(3), set[tuple[bool, bool]]()
+    for _ in range(6):
+        mine, theirs = (MNAS.decode(MNAS.random(rng)) for _ in range(2))
+        heir, source = network(mine, cells=UNSAID_CELLS), trained(theirs, cells=UNSAID_CELLS)
+        fresh = arrays(heir)
+        shared = _layers(heir).keys() & _layers(source).keys()
+        result = inherit(heir, source, **{name: name for name in shared})
+        for name in shared:
+            parts = [{child for child, _ in _layers(one)[name].named_children()} for one in (heir, source)]
+            kinds = [{one for one in arrays(net)[name] if not one.startswith("excite.")} for net in (heir, source)]
+            alike = kinds[0] == kinds[1]
+            changed = {one.split(".")[0] for one in result[name] if not same(result[name][one], fresh[name][one])}
+            assert changed == ((parts[0] & parts[1]) if alike else set())
+            seen.add((alike, "excite" in parts[0] ^ parts[1]))
+    assert seen >= {(True, True), (True, False), (False, False)}
 
 
 def test_a_weightless_cell_has_nothing_to_inherit() -> None:

@@ -6,7 +6,7 @@ followed by no activation. Batch normalisation has the constants of all networks
 
 from __future__ import annotations
 
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from strategies.spaces.mobile import Layer, MobileGenotype
 from trainers.networks.base import Network
 from trainers.networks.forms import Activation, BatchNorm, Form
-from trainers.networks.operations import ConvNorm, Linear
+from trainers.networks.operations import ConvNorm, Linear, Operation
 from trainers.networks.shape import Shape, check_mobile
 
 
@@ -66,8 +66,11 @@ class SqueezeExcitation(nn.Module):
         return form.gate(x, form.activate_(self.expand(inside, form), "sigmoid"))
 
 
-class MobileLayer(nn.Module):
+class MobileLayer(Operation):
     """A convolution, a depthwise separable convolution, or an inverted residual; what it adds; see `Layer`."""
+
+    rectifies = False
+    optional: ClassVar[frozenset[str]] = frozenset({"excite"})
 
     def __init__(self, layer: Layer, activation: Activation) -> None:
         super().__init__()
