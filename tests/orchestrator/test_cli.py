@@ -25,6 +25,7 @@ COMMANDS = (
     "devices",
     "check",
     "gc",
+    "pool",
     "cost",
     "simulate",
     "version",

@@ -109,6 +109,8 @@ def test_the_table_says_why_it_waits_and_what_failed() -> None:
     assert "attempt 1 failed: diverged: loss is not finite at epoch 1, step 3" in text
     watch.waiting(None)
     assert "waiting" not in shown(watch)
+    watch.told("strategy.transfer.pool.0: first has put no blocks into the knowledge pool")
+    assert "first has put no blocks into the knowledge pool" in shown(watch)
 
 
 def test_before_anything_has_happened_there_is_a_table_too() -> None:
@@ -241,6 +243,8 @@ def test_plain_progress_comes_now_and_then_and_a_reason_once() -> None:
     plain.waiting(None)
     plain.waiting("disk full: waiting for space")
     assert lines(stream).count("waiting: disk full: waiting for space") == 2
+    plain.told("strategy.transfer.pool.0: first has put no blocks into the knowledge pool")
+    assert lines(stream)[-1] == "strategy.transfer.pool.0: first has put no blocks into the knowledge pool"
 
 
 def test_a_search_goes_on_when_nobody_reads_its_lines_any_more() -> None:
@@ -309,5 +313,6 @@ def test_the_silent_observer_takes_everything() -> None:
     play(small_search(), silent, recalled=3)
     silent.strategy(1, 2, "half")
     silent.waiting("nothing")
+    silent.told("nothing")
     silent.close()
     assert vars(silent) == {}
