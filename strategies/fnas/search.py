@@ -61,6 +61,7 @@ class Course:
         if self._run.restored is not None:
             self._restore(self._run.restored)
         elif self._pool is not None:
+            self._run.progress(0, self._whole, "opening the knowledge pool, and filling it if no other search did")
             await self._pool.open(self._networks.candidate(self._run.space.random(self._run.rng)))
             if not self._options.transfer.pool:
                 await self._networks.warm_up(self._options.pool_warmup)
@@ -159,7 +160,12 @@ class Course:
         done, sources = len(self._ledger), self._ledger.sources
         parts = ", ".join(f"{sources[source]} {source}" for source in ("trained", "trusted", "exploited"))
         label = f"iteration {self.iteration} of {self._options.iterations}: {parts}"
-        self._run.progress(done, self._options.iterations * self._options.batch, label)
+        self._run.progress(done, self._whole, label)
+
+    @property
+    def _whole(self) -> int:
+        """Samples in all, in whole batches."""
+        return self._options.iterations * self._options.batch
 
     def _state(self) -> dict[str, Any]:
         return {
