@@ -117,7 +117,9 @@ class Foreground:
             if known.status == "finished" and digest(before.strategy) == digest(plan.spec.strategy):
                 return RunEnd(plan.id, "finished", repeated=True)
         with closing(Knowledge(self._store, plan.spec.resources.pool_bytes)) as knowledge:
-            await self._run(Runtime(self._store, self._memory, plan.spec.resources, self._observer, knowledge))
+            runtime = Runtime(self._store, self._memory, plan.spec.resources, self._observer, knowledge)
+            await self._run(runtime)
+        await runtime.remove_superseded(least=1, grace_seconds=0.0)  # no worker is left
         return RunEnd(plan.id, "interrupted" if self._result is None else "finished", self._signal)
 
     async def _run(self, runtime: Runtime) -> None:

@@ -21,10 +21,12 @@ class ComputedStates:
 
     Attributes:
         missing: states that were made, and cannot be read any more.
+        fresh: how many were made since the older ones were last removed.
     """
 
     def __init__(self) -> None:
         self.missing: set[str] = set()
+        self.fresh = 0
         self._requests: dict[str, Any] = {}
         self._makers: dict[str, str] = {}
 
@@ -39,6 +41,7 @@ class ComputedStates:
         """A computation has left a state behind."""
         self._makers[state] = job
         self.missing.discard(state)
+        self.fresh += 1
 
     def lost(self, checkpoint: str) -> None:
         """A checkpoint cannot be read; it may be a state."""
@@ -48,6 +51,7 @@ class ComputedStates:
     def forget_missing(self, there: Collection[str]) -> None:
         """Takes note of which states are not there, of all that were made."""
         self.missing |= {state for state in self._makers if state not in there}
+        self.fresh = 0
 
     def maker(self, state: str | None) -> Compute | None:
         """Returns the request that makes a state, or None if it is not known."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ from orchestrator.searches import SearchPort
 from orchestrator.space import room_in
 from orchestrator.supervision import Supervisor
 from store.errors import StoreFull
+from store.gc import collect_states
 from store.opening import Store
 from store.records.events import AnyEvent
 from store.records.messages import AnyReport, Progress, Saved
@@ -35,6 +37,10 @@ from store.records.requests import AnyRequest
 from store.records.spec import Resources
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+MANY_STATES = 64
+"""States of computations between two removals: of FNAS's agent about 230 MB."""
+GRACE_SECONDS = 600.0
+"""A worker is given at least so long from a checkpoint's blocks to its manifest."""
 
 T = TypeVar("T")
 
@@ -95,6 +101,25 @@ class Runtime:
         candidates = (job.request.candidate for job in self.scheduler.jobs.values())
         initial = (one for candidate in candidates if candidate is not None for one in candidate.initial)
         return {one.partition("=")[2].partition("/")[0] for one in initial}
+
+    async def remove_superseded(self, least: int = MANY_STATES, grace_seconds: float | None = None) -> None:
+        """Removes the states of computations that nothing goes on from, if so many were made since the last time.
+
+        Where the disk has no room even for that, they stay until the next time.
+
+        Args:
+            least: that many.
+            grace_seconds: what is younger stays; if absent, as long as a worker may take from a checkpoint's blocks to
+                its manifest.
+        """
+        states = self.memory.states
+        if states.fresh < least:
+            return
+        states.fresh = 0
+        grace = max(GRACE_SECONDS, self._resources.hang_seconds) if grace_seconds is None else grace_seconds
+        collected = partial(collect_states, self._store.journal, self._store.checkpoints, grace_seconds=grace)
+        with suppress(StoreFull):
+            states.missing |= await to_thread.run_sync(collected)
 
     def strategy_progress(self, search: str, done: int, total: int, label: str) -> None:
         """Shows how far a strategy is."""

@@ -36,6 +36,10 @@ class Daemon(Protocol):
         """The scheduler's reaction to a request."""
         ...
 
+    async def remove_superseded(self) -> None:
+        """Removes the states of computations that nothing goes on from, if there may be many."""
+        ...
+
     def starts(self) -> set[str]:
         """The checkpoints that jobs under way inherit blocks from."""
         ...
@@ -122,9 +126,10 @@ class SearchPort:
         return first
 
     async def save(self, requests: int, calls: int, state: bytes, rng: str, pending: tuple[int, ...]) -> None:
-        """Makes a strategy's state durable."""
+        """Makes a strategy's state durable; what computations left behind before it may go then."""
         event = StateSaved(search=self.search, requests=requests, calls=calls, state=state, rng=rng, pending=pending)
         await self._daemon.commit(event)
+        await self._daemon.remove_superseded()
 
     async def inherit(self, call: int, query: PoolQuery) -> Inheritance:
         """Returns the answer that the journal has for this call, else the pool's, and journals it.

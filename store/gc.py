@@ -89,7 +89,33 @@ def collect(folder: Path, *, dry_run: bool = True, grace_seconds: float = GRACE_
         journal = Journal(folder, read_only=True)
         roots, pooled = Roots.of(journal), as_journalled(folder, journal).manifests()
         collection = _Collection(CheckpointStore(folder, read_only=dry_run, blobs=blobs), dry_run, grace_seconds)
-        return collection.run(roots, pooled).with_caches(caches.collect(folder, dry_run=dry_run))
+        in_part = _together(roots.inherited.by_manifest(), pooled)
+        return collection.run(roots.live, in_part).with_caches(caches.collect(folder, dry_run=dry_run))
+
+
+def collect_states(journal: Journal, checkpoints: CheckpointStore, *, grace_seconds: float = GRACE_SECONDS) -> set[str]:
+    """Collects what computations left behind and nothing is likely to go on from, and nothing else that a row names.
+
+    For the store's writer, which keeps its lock: a search that computes its next step from the last one leaves
+    megabytes at each. A state that is wanted after all is made again.
+
+    Args:
+        journal: the store's.
+        checkpoints: the store's, open for writing.
+        grace_seconds: as `collect`; it may be 0 where no worker is alive.
+
+    Returns:
+        The states that are no longer there, of those that a row names.
+
+    Raises:
+        StoreFull, StoreFailed: if the disk refuses.
+    """
+    roots = Roots.of(journal)
+    there = set(checkpoints.digests())
+    superseded = (roots.computed.all & there) - roots.live
+    if superseded:
+        _Collection(checkpoints, False, grace_seconds).run(there - superseded, {})
+    return roots.computed.all - set(checkpoints.digests())
 
 
 class _Collection:
@@ -100,10 +126,10 @@ class _Collection:
         self._counts: Counter[str] = Counter()
         self._problems: list[str] = []
 
-    def run(self, roots: Roots, pooled: Mapping[str, frozenset[str]]) -> GcReport:
+    def run(self, live: Collection[str], in_part: Mapping[str, Collection[str]]) -> GcReport:
         # The packs are listed first: one that appears after this is not looked at.
         packs = list(self._blobs.names())
-        doomed, needed = self._mark(roots, pooled)
+        doomed, needed = self._mark(live, in_part)
         if not self._problems:
             self._remove_manifests(doomed)
             for pack in packs:
@@ -114,15 +140,14 @@ class _Collection:
             dry_run=self._dry_run, grace_seconds=self._grace, problems=tuple(self._problems), **self._counts
         )
 
-    def _mark(self, roots: Roots, pooled: Mapping[str, frozenset[str]]) -> tuple[list[Path], set[str]]:
+    def _mark(self, live: Collection[str], in_part: Mapping[str, Collection[str]]) -> tuple[list[Path], set[str]]:
         """Returns the manifests that go, and the blocks that those which stay need.
 
         Args:
-            roots: which checkpoints are needed as a whole.
-            pooled: by manifest, the names of the blocks that the knowledge pool needs.
+            live: the checkpoints that are needed as a whole.
+            in_part: by manifest, the names of the blocks that are needed of others.
         """
-        doomed, needed = [], set()
-        live, in_part = roots.live, _together(roots.inherited.by_manifest(), pooled)
+        doomed, needed = [], set[str]()
         for digest in self._checkpoints.digests():
             path = self._checkpoints.path(digest)
             state = path.stat()

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import anyio
+import msgpack
 import pytest
 
+from orchestrator.knowledge import Knowledge
+from orchestrator.memory import Memory
+from orchestrator.observer import Silent
 from orchestrator.reactions import Answer, Assign, Quarantine, Reaction
+from orchestrator.runtime import Runtime
 from orchestrator.scheduler import Scheduler
 from store.records import arrays, messages
 from store.records.base import digest
+from store.records.events import StateSaved
 from store.records.outcomes import Computed, Failure
 from store.records.requests import Compute
+from store.records.spec import Resources
 from tests.orchestrator.builders import scheduler
+from tests.store.builders import compute_chain, new_store
 
 
 def request(amount: int, state: str | None = None) -> Compute:
@@ -174,3 +185,21 @@ def test_a_chain_may_be_as_long_as_a_search(succeeds: bool) -> None:
         fail(made, requests[0], "bad_request")
         assert isinstance(made.memory.outcome(requests[-1].key, "s"), Failure)
     assert made.jobs == {}
+
+
+def test_the_daemon_removes_old_states_when_many_were_made(tmp_path: Path) -> None:
+    with new_store(tmp_path) as store:
+        states = compute_chain(store, 4)
+        store.journal.append([StateSaved(search="s", requests=3, calls=0, state=b"", rng="{}")])
+        memory = Memory()
+        for row in store.journal.raw():
+            if row.type == "job_succeeded":
+                memory.apply(row.type, msgpack.unpackb(row.payload, raw=False))
+        runtime = Runtime(store, memory, Resources(), Silent(), Knowledge(store))
+        anyio.run(runtime.remove_superseded, 5, 0.0)
+        assert set(store.checkpoints.digests()) == set(states)
+        anyio.run(runtime.remove_superseded, 4, 0.0)
+        assert set(store.checkpoints.digests()) == {states[3]}
+        assert memory.states.missing == set(states[:3])
+        anyio.run(runtime.remove_superseded, 1, 0.0)
+        assert memory.states.fresh == 0

@@ -13,9 +13,10 @@ from store.blobs import BlobStore
 from store.check import check
 from store.checkpoints import CheckpointStore
 from store.errors import JournalCorrupt, ManifestMissing, StoreLocked
-from store.gc import collect
+from store.gc import collect, collect_states
 from store.opening import Store
-from store.records.events import CheckpointQuarantined, Requested, SearchFinished, StateSaved
+from store.records.events import CheckpointQuarantined, JobSucceeded, Requested, SearchFinished, StateSaved
+from store.records.outcomes import Computed
 from store.records.requests import Evaluate
 from tests.store.builders import (
     candidate,
@@ -287,3 +288,24 @@ def test_without_a_saved_state_all_states_stay(tmp_path: Path) -> None:
     with new_store(tmp_path) as store:
         states = compute_chain(store, 3)
     assert left_of(tmp_path, states) == [0, 1, 2]
+
+
+def test_a_writer_collects_superseded_states_and_nothing_else_that_has_a_name(folder: Path) -> None:
+    """Checkpoints of trainings wait for `coldframe gc`; a state that shares blocks with one that goes stays whole."""
+    with Store.open(folder, write=True) as store:
+        states = compute_chain(store, 4)
+        shared = computation(9)
+        tensors = {"state": store.checkpoints.load(states[0]).tensors["state"]}
+        states.append(save(store.checkpoints, candidate=shared.job, epoch=0, history=[], tensors=tensors))
+        outcome = Computed(value=b"", state=states[-1])
+        store.journal.append([shared, JobSucceeded(job=shared.job, attempt=1, outcome=outcome, seconds=1.0)])
+        store.journal.append([state_saved(3)])
+        before = set(store.checkpoints.digests()) - set(states)
+        assert collect_states(store.journal, store.checkpoints) == set(), "they are young"
+        assert collect_states(store.journal, store.checkpoints, grace_seconds=0.0) == set(states[:3])
+        assert set(store.checkpoints.digests()) == before | {states[3], states[4]}
+        assert store.checkpoints.load(states[4]).tensors["state"].keys() == tensors["state"].keys()
+        packs = len(list(store.blobs.names()))
+        assert collect_states(store.journal, store.checkpoints, grace_seconds=0.0) == set(states[:3])
+        assert len(list(store.blobs.names())) == packs
+    assert check(folder).clean

@@ -1,4 +1,4 @@
-"""Computations with state in real processes: killed, collected and damaged, the states are those of a quiet run."""
+"""Computations with state in real processes: killed, removed and damaged, the states are those of a quiet run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from store.check import check
 from store.checkpoints import CheckpointStore
-from store.gc import collect
 from store.records.events import AnyEvent, JobStarted, JobSucceeded
 from tests.store.builders import flip
 from tests.system import drifting, harness
@@ -36,7 +36,7 @@ def computed(events: list[AnyEvent]) -> list[str]:
     return [str(event.outcome.state) for event in done if event.outcome.kind == "computed"]
 
 
-def test_a_killed_chain_goes_on_and_a_collected_or_damaged_state_is_made_again(
+def test_a_killed_chain_goes_on_old_states_go_and_a_damaged_one_is_made_again(
     tmp_path: Path, environment: dict[str, str], expected: dict[str, Any]
 ) -> None:
     store = tmp_path / "store"
@@ -50,9 +50,9 @@ def test_a_killed_chain_goes_on_and_a_collected_or_damaged_state_is_made_again(
     states = computed(harness.events(store))
     assert len(set(states)) == ROUNDS
 
-    collect(store, dry_run=False, grace_seconds=0.0)
     checkpoints = CheckpointStore(store)
     assert sorted(checkpoints.digests()) == sorted({states[5], states[7]}), "the last saved state's and the result's"
+    assert check(store).clean
     _damage(checkpoints, states[7])
     before = len(harness.events(store))
     harness.run(drifting.write(tmp_path, MORE), store, module=MODULE, env=environment)
