@@ -11,11 +11,13 @@ from typing import TypeVar, cast
 import anyio
 import pytest
 
+from orchestrator.knowledge import Knowledge
 from orchestrator.memory import Memory
 from orchestrator.pooling import StorePool
 from orchestrator.searches import Daemon, SearchPort
 from store.blocks import KnowledgePool
 from store.check import check
+from store.errors import StoreFailed
 from store.opening import Store
 from store.packs import CHUNK, pack_folder
 from store.records.events import (
@@ -142,10 +144,15 @@ def test_a_quota_keeps_the_pool_small_and_takes_nothing_from_the_disk(tmp_path: 
     assert check(store).clean
 
 
-def test_a_search_that_leaves_the_pool_alone_does_not_load_it() -> None:
-    script = "import sys, orchestrator.foreground; print('store.blocks' in sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY, check=True)
-    assert loaded.stdout.strip() == "False"
+def test_a_pool_that_nobody_asks_is_not_opened(store: Path) -> None:
+    entries = store / "pool" / "entries"
+    entries.unlink()
+    entries.mkdir()  # nothing can be read there
+    with Store.open(store, write=True) as opened:
+        knowledge = Knowledge(opened, quota_bytes=1)
+        knowledge.close()
+        with pytest.raises(StoreFailed):
+            anyio.run(knowledge.match, "s", question("stem"))
 
 
 class Recorded:
