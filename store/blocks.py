@@ -37,7 +37,7 @@ FOLDER = "pool"
 NAME = "entries"
 NOT_A_KEY = "a key that does not fit its space"
 _FEWEST_RECORDS = 1024
-_RECORDS_SHARE = 16
+_RECORDS_SHARE = 32
 
 
 class PoolStatistics(Record):
@@ -118,7 +118,8 @@ class KnowledgePool:
     ) -> KnowledgePool:
         """Opens a store's pool; one that does not exist yet is empty.
 
-        Opened for writing it says in the store's format that there is a pool; its file is made by the first contribution.
+        Opened for writing, it says in the store's format that there is a pool; its file comes with the first
+        contribution.
 
         Args:
             folder: the store.

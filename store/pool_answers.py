@@ -26,8 +26,8 @@ class Answer(NamedTuple):
 class _View:
     """The entries of one kind that some searches may see, indexed by key."""
 
-    def __init__(self, width: int) -> None:
-        self.index = KeyIndex(width)
+    def __init__(self, width: int, *, distinct: bool) -> None:
+        self.index = KeyIndex(width, distinct=distinct)
         self.taken = 0
 
 
@@ -92,7 +92,8 @@ class Answers:
 
     def _view(self, kind: int, visible: frozenset[int]) -> _View:
         """Returns the index of what may be seen, with all that has come since."""
-        view = self._views.pop((kind, visible), None) or _View(self._table.keys[kind].all.shape[1])
+        width = self._table.keys[kind].all.shape[1]
+        view = self._views.pop((kind, visible), None) or _View(width, distinct=len(visible) == 1)
         self._views[kind, visible] = view
         if len(self._views) > _VIEWS:
             self._views.popitem(last=False)

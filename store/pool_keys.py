@@ -69,15 +69,14 @@ class KeyIndex:
 
     Args:
         width: words of a key.
+        distinct: no key comes twice. Otherwise only the one of the lowest rank is kept of equal keys.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, distinct: bool = False) -> None:
+        self._distinct = distinct
         self._main = _Indexed(np.zeros((width, 0), dtype=np.uint64), np.zeros(0, dtype=np.uint64))
         self._tail: list[tuple[Words, Words]] = []
         self._waiting = 0
-
-    def __len__(self) -> int:
-        return len(self._main.ranks) + self._waiting
 
     def extend(self, keys: Words, ranks: Words) -> None:
         """Adds keys (n, width) with their ranks (n,)."""
@@ -101,7 +100,8 @@ class KeyIndex:
         if len(self._tail) > 1:
             self._tail = [_joined(self._tail)]
         if self._waiting > max(_SMALLEST_MERGE, len(self._main.ranks) // _TAIL_SHARE):
-            self._main = _Indexed(*_joined([(self._main.keys, self._main.ranks), *self._tail]))
+            keys, ranks = _joined([(self._main.keys, self._main.ranks), *self._tail])
+            self._main = _Indexed(*((keys, ranks) if self._distinct else _lowest(keys, ranks)))
             self._tail, self._waiting = [], 0
 
 
@@ -120,7 +120,12 @@ class _Indexed:
         best: Best = 0, NO_RANK
         if not len(self.ranks):
             return best
-        asked = [part.ask(half) for part, half in zip(self._parts, _halves(question[:, None]), strict=True)]
+        halves = [half[0] for half in _halves(question[:, None])]
+        rows = min((part.having(half) for part, half in zip(self._parts, halves, strict=True)), key=len)
+        best = _better(self.keys[:, rows], self.ranks[rows], question, best)
+        if best[0] == np.bitwise_count(question).sum():
+            return best  # no key is nearer, and all that are as near have these halves
+        asked = [_Asked(part, half) for part, half in zip(self._parts, halves, strict=True)]
         left = len(self.ranks) // _SCAN_SHARE + _CHUNK
         # A key in none of the groups that were looked at has at most so many bits in common with the question.
         while sum(one.level for one in asked) >= max(best[0], 1):
@@ -142,10 +147,20 @@ class _Part:
         starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(half)])
         self.values, self.starts = ordered[starts], starts
         self.lengths = np.diff(starts, append=len(half))
+        # Written over by each question: new memory for each would cost as much as the comparison.
+        self._bits, self._common = np.empty_like(self.values), np.empty(len(self.values), dtype=np.uint8)
 
-    def ask(self, half: Half) -> _Asked:
-        """Compares the half word of a question with the values."""
-        return _Asked(self, np.bitwise_count(self.values & half[0]))
+    def common(self, half: np.uint32) -> npt.NDArray[np.uint8]:
+        """Returns how many bits each value has in common with that of a question; valid until the next question."""
+        np.bitwise_and(self.values, half, out=self._bits)
+        return np.bitwise_count(self._bits, out=self._common)
+
+    def having(self, half: np.uint32) -> npt.NDArray[np.uint32]:
+        """Returns the keys that have a value."""
+        group = int(np.searchsorted(self.values, half))
+        if group == len(self.values) or self.values[group] != half:
+            return self.order[:0]
+        return self.order[self.starts[group] : self.starts[group] + self.lengths[group]]
 
 
 class _Asked:
@@ -156,9 +171,9 @@ class _Asked:
         rows: how many keys they have.
     """
 
-    def __init__(self, part: _Part, common: npt.NDArray[np.uint8]) -> None:
-        self._part, self._common = part, common
-        self.level = int(common.max()) + 1
+    def __init__(self, part: _Part, half: np.uint32) -> None:
+        self._part, self._common = part, part.common(half)
+        self.level = int(self._common.max()) + 1
         self._next()
 
     def take(self) -> npt.NDArray[np.uint32]:
@@ -171,7 +186,7 @@ class _Asked:
 
     def _next(self) -> None:
         self.level -= 1
-        self._groups = np.flatnonzero(self._common == self.level)
+        self._groups = (self._common == self.level).nonzero()[0]
         self.rows = int(self._part.lengths[self._groups].sum())
 
 
@@ -183,6 +198,14 @@ def _halves(keys: Words) -> Iterator[Half]:
 
 def _joined(pieces: Sequence[tuple[Words, Words]]) -> tuple[Words, Words]:
     return np.concatenate([keys for keys, _ in pieces], axis=1), np.concatenate([ranks for _, ranks in pieces])
+
+
+def _lowest(keys: Words, ranks: Words) -> tuple[Words, Words]:
+    """Returns different keys (width, n), each with the lowest of its ranks."""
+    order = np.lexsort((ranks, *keys))
+    ordered = keys[:, order]
+    first = np.concatenate([[True], (ordered[:, 1:] != ordered[:, :-1]).any(axis=0)])
+    return np.ascontiguousarray(ordered[:, first]), ranks[order][first]
 
 
 def _common(keys: Words, question: Words) -> npt.NDArray[Any]:

@@ -149,7 +149,7 @@ class PoolTable:
             rows = np.flatnonzero(of_batch == number) + first
             self.keys[kind].extend(batch.keys[number])
             self.rows[kind].extend(rows)
-        self._count(slice(first, None))
+        self._count(new, batch.entries["contribution"])
 
     def batch(self) -> Batch:
         """Returns all entries."""
@@ -172,7 +172,7 @@ class PoolTable:
         self.entries.replace(entries)
         self.contributions.replace(self.contributions.all[used])
         self.held.clear()
-        self._count(slice(None))
+        self._count(self.contributions.all, entries["contribution"])
 
     def of_contribution(self, field: str, rows: Any) -> npt.NDArray[Any]:
         """Returns what the contributions of some entries say."""
@@ -184,7 +184,9 @@ class PoolTable:
         manifest = self.contributions.all["manifest"][entry["contribution"]]
         return f"{self.manifests.all[manifest]}/{self.blocks.all[entry['block']]}"
 
-    def _count(self, rows: slice) -> None:
-        pairs = self.of_contribution("kind", rows).astype(np.int64) << 32 | self.of_contribution("search", rows)
-        for pair, count in zip(*np.unique_counts(np.sort(pairs)), strict=True):
-            self.held[int(pair) >> 32, int(pair) & 0xFFFFFFFF] += int(count)
+    def _count(self, contributions: npt.NDArray[Any], of: npt.NDArray[Any]) -> None:
+        """Adds to `held` the entries of these contributions, each of which is one of `of`."""
+        counts = np.bincount(of, minlength=len(contributions)).tolist()
+        pairs = zip(contributions["kind"].tolist(), contributions["search"].tolist(), strict=True)
+        for pair, count in zip(pairs, counts, strict=True):
+            self.held[pair] += count

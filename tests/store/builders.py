@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from store.elements import Array
 from store.opening import Store
 from store.records.candidates import Architecture, Candidate, Data, Named, Proxy, Recipe
 from store.records.events import CheckpointSaved, Delivered, JobSucceeded, Requested
+from store.records.knowledge import BlockKey, Contribution, PoolQuery
 from store.records.outcomes import Computed, EpochMetrics, Trained
 from store.records.requests import Compute, Train
 
@@ -156,3 +158,30 @@ def finish(process: subprocess.Popen[str]) -> list[str]:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     return out.splitlines()
+
+
+def contribution(number: int, keys: Sequence[Sequence[int]], **changes: Any) -> Contribution:
+    """A trained network whose blocks have these keys, of tokens with four choices each, unless told otherwise."""
+    fields: dict[str, Any] = {
+        "candidate": f"{number:064x}",
+        "checkpoint": f"{number:064x}",
+        "space": "5" * 64,
+        "choices": (4,) * len(keys[0]) if keys else (4,),
+        "shape": (3, 32, 32),
+        "blocks": tuple(BlockKey(name=f"cells.{place}", tokens=tuple(key)) for place, key in enumerate(keys)),
+        "iterations": 400,
+    }
+    return Contribution(**(fields | changes))
+
+
+def asking(keys: Sequence[Sequence[int]], **changes: Any) -> PoolQuery:
+    """A network whose blocks have these keys, in the same space as `contribution`'s."""
+    made = contribution(0, keys)
+    fields = {"space": made.space, "choices": made.choices, "shape": made.shape, "blocks": made.blocks, "bar": 0.5}
+    return PoolQuery(**(fields | changes))
+
+
+def drawn(seed: int, blocks: int = 4, tokens: int = 6) -> list[list[int]]:
+    """The keys of a random network."""
+    found: list[list[int]] = np.random.default_rng(seed).integers(0, 4, (blocks, tokens)).tolist()
+    return found
