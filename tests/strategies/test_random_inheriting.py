@@ -66,7 +66,7 @@ def trained(world: World) -> list[Candidate]:
 
 class Conformance(StrategyConformance):
     totals: ClassVar[dict[str, int]] = {"candidates": 9}
-    sample = 4
+    sample = 2
 
     def strategy(self, spec: SearchSpec) -> Strategy:
         return registry.create(spec)
@@ -197,3 +197,12 @@ def test_a_trainer_without_weights_is_refused_by_option() -> None:
     wanted = wanted.model_copy(update={"trainer": wanted.trainer.model_copy(update={"name": "tabular"})})
     with pytest.raises(InvalidOptions, match=r"strategy\.contribute is True: expected false: the trainer tabular"):
         registry.create(wanted)
+
+
+def test_what_was_found_is_retrained_from_random_weights() -> None:
+    found = run(bench(inherit_from=[EARLIER]), StockedWorld()).best[0]
+    wanted = spec("retrain", space={"name": "nasbench201"}, architectures=[found.architecture.genes], epochs=2)
+    data = wanted.data.model_copy(update={"validation_fraction": 0.0})
+    world = World()
+    run(wanted.model_copy(update={"data": data, "proxy": PROXY}), world)
+    assert [(one.architecture, one.initial) for one in trained(world)] == [(found.architecture, ())]
