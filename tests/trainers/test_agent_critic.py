@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from strategies.spaces import base
 from trainers.agent.appraiser import Appraiser
-from trainers.agent.critic import LAYERS, Critic, losses
+from trainers.agent.critic import LAYERS, Critic
 from trainers.agent.history import History, Scale
 from trainers.agent.options import CriticOptions
 from trainers.agent.request import Lesson
@@ -47,29 +48,41 @@ def by_hand() -> Critic:
     return critic
 
 
+def network(critic: Critic, embeddings: Tensor) -> Tensor:
+    """V and U as they are defined, through autograd: (2, n)."""
+    found = embeddings.expand(2, *embeddings.shape)
+    for layer in range(LAYERS):
+        found = found @ critic.parameters[f"weight{layer}"] + critic.parameters[f"bias{layer}"]
+        if layer < LAYERS - 1:
+            found = torch.where(found > 0, found, found * critic.parameters[f"slope{layer}"])
+    return found.squeeze(2)
+
+
 def test_equation_3_is_how_wrong_v_is() -> None:
-    predicted = by_hand()(by_hand().expand(GENES))
-    torch.testing.assert_close(predicted[0], torch.tensor([0.1, 0.6, 0.1, 0.3]))
-    of_value, _ = losses(predicted, torch.from_numpy(REWARDS), torch.zeros(4))
-    assert of_value.item() == pytest.approx((0.4 + 0.3 + 0.5 + 0.1) / 4)
+    assert by_hand().predict(GENES).values.tolist() == pytest.approx([0.1, 0.6, 0.1, 0.3])
+    told, _ = by_hand().teach(GENES, torch.from_numpy(REWARDS), torch.zeros(4))
+    assert told.value == pytest.approx((0.4 + 0.3 + 0.5 + 0.1) / 4)
 
 
 def test_equation_4_is_how_wrong_u_is_about_that() -> None:
-    critic = by_hand()
-    predicted = critic(critic.expand(GENES))
-    errors = (predicted[0].detach() - torch.from_numpy(REWARDS)).abs()  # 0.4, 0.3, 0.5, 0.1
-    torch.testing.assert_close(predicted[1], torch.tensor([0.05, 0.3, 0.05, 0.15]))
-    _, of_uncertainty = losses(predicted, torch.from_numpy(REWARDS), errors)
-    assert of_uncertainty.item() == pytest.approx((0.35 + 0.0 + 0.45 + 0.05) / 4, abs=1e-6)
+    assert by_hand().predict(GENES).uncertainties.tolist() == pytest.approx([0.05, 0.3, 0.05, 0.15])
+    told, _ = by_hand().teach(GENES, torch.from_numpy(REWARDS), torch.tensor([0.4, 0.3, 0.5, 0.1]))
+    assert told.uncertainty == pytest.approx((0.35 + 0.0 + 0.45 + 0.05) / 4, abs=1e-6)
 
 
-def test_neither_loss_moves_the_other_s_network() -> None:
-    critic = by_hand()
-    predicted = critic(critic.expand(GENES))
-    for index, loss in enumerate(losses(predicted, torch.from_numpy(REWARDS), torch.ones(4))):
-        gradient = torch.autograd.grad(loss, critic.parameters["weight0"], retain_graph=True)[0]
-        assert gradient[index].abs().sum() > 0
-        assert gradient[1 - index].abs().sum() == 0
+def test_the_gradient_is_that_of_both_losses_and_each_moves_its_own_network_only() -> None:
+    critic = Critic(CHOICES, 7)
+    critic.initialise(np.random.default_rng(3))
+    critic.arrays()["slope1"][...] = [[[0.4]], [[-0.3]]]
+    rewards, errors = torch.from_numpy(REWARDS), torch.tensor([0.4, 0.3, 0.5, 0.1])
+    told, gradient = critic.teach(GENES, rewards, errors)
+    values, uncertainties = network(critic, critic.expand(GENES))
+    of_value, of_uncertainty = (values - rewards).abs().mean(), (uncertainties - errors).abs().mean()
+    assert told == pytest.approx((of_value.item(), of_uncertainty.item()))
+    for index, error in ((1, of_value), (0, of_uncertainty)):
+        others = torch.autograd.grad(error, critic.parameters["weight0"], retain_graph=True)[0][index]
+        assert not others.any()
+    torch.testing.assert_close(gradient, critic.gradient(of_value + of_uncertainty))
 
 
 def test_v_and_u_are_perceptrons_of_four_layers_with_prelu() -> None:
@@ -88,10 +101,10 @@ def test_errors_are_those_from_before_v_learned_from_the_sample() -> None:
     critic = appraiser(steps=30, learning_rate=0.01)
     critic.learn(lesson([0.5, 0.9]), np.random.default_rng(0))
     told = critic.predict(GENES).values
-    losses = critic.learn(lesson([0.1, 0.8, 0.3, 0.2]), np.random.default_rng(1))
+    told_losses = critic.learn(lesson([0.1, 0.8, 0.3, 0.2]), np.random.default_rng(1))
     expected = np.abs(told - np.array([0.1, 0.8, 0.3, 0.2], dtype=np.float32))
     assert critic.history.errors[2:].tolist() == expected.tolist()
-    assert losses["value"] == pytest.approx(expected.mean())
+    assert told_losses["value"] == pytest.approx(expected.mean())
     assert np.abs(critic.predict(GENES).values - critic.history.rewards[2:]).mean() < expected.mean()
 
 

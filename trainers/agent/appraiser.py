@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from trainers.agent.adam import Adam
-from trainers.agent.critic import Critic, Prediction, losses
+from trainers.agent.critic import Critic, Prediction
 from trainers.agent.flat import Arrays
 from trainers.agent.history import HISTORY, Genes, History, Scale
 from trainers.agent.options import CriticOptions
@@ -94,5 +94,5 @@ class Appraiser:
         mean, deviation = self.history.scale
         rewards = torch.from_numpy((samples.rewards - np.float32(mean)) / np.float32(deviation))
         errors = torch.from_numpy(samples.errors / np.float32(deviation))
-        of_value, of_uncertainty = losses(self._critic(self._critic.expand(samples.genes)), rewards, errors)
-        self._adam.step(self._critic.weights, self._critic.gradient(of_value + of_uncertainty))
+        _, gradient = self._critic.teach(samples.genes, rewards, errors)
+        self._adam.step(self._critic.weights, gradient)

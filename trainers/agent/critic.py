@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float32]
 LAYERS = 4
 VALUE, UNCERTAINTY = "value", "uncertainty"
 """Its blocks of the state."""
-_SLOPE = 0.25  # of PReLU for negative numbers, at first
+_SLOPE = 0.25  # of PReLU for negative numbers, at first (He et al. 2015)
 
 
 class Prediction(NamedTuple):
@@ -31,8 +31,22 @@ class Prediction(NamedTuple):
     uncertainties: Floats
 
 
+class Losses(NamedTuple):
+    """L_V = |V - R| and L_U = |U - L_V| (FNAS, equations 3 and 4), the means over samples."""
+
+    value: float
+    uncertainty: float
+
+
+class _Layer(NamedTuple):
+    """What a layer reads, and what PReLU then sees of its output below zero, (2, n, units)."""
+
+    entering: Tensor
+    negative: Tensor
+
+
 class Critic(Flat):
-    """V and U, in whatever unit the rewards have that they are taught.
+    """V and U, in whatever unit the rewards have that they are taught. Gradients are written out.
 
     Args:
         choices: number of choices at each position.
@@ -50,6 +64,9 @@ class Critic(Flat):
             if layer < LAYERS - 1:
                 shapes[f"slope{layer}"] = (2, 1, 1)
         super().__init__(shapes)
+        self._gradient = torch.zeros_like(self.weights)
+        self._gradients = self.views(self._gradient)
+        self._weights = self.views(self.weights)
 
     def initialise(self, rng: np.random.Generator) -> None:
         """Sets all weights anew, as PyTorch's linear layers have them: uniform within 1 / sqrt(inputs)."""
@@ -77,30 +94,45 @@ class Critic(Flat):
         places = torch.from_numpy(genes.astype(np.int64)) + self._rows
         return torch.zeros(len(genes), self._inputs).scatter_(1, places, 1.0)
 
-    @torch.no_grad()
     def predict(self, genes: npt.NDArray[np.int16]) -> Prediction:
         """Returns what V and U say."""
-        values, uncertainties = self(self.expand(genes)).numpy()
+        values, uncertainties = self._forward(self.expand(genes))[0].numpy()
         return Prediction(values, uncertainties)
 
-    def __call__(self, embeddings: Tensor) -> Tensor:
-        """Returns V and U, (2, n), of expanded embeddings, (n, sum of choices)."""
-        found = embeddings.expand(2, *embeddings.shape)
+    def teach(self, genes: npt.NDArray[np.int16], rewards: Tensor, errors: Tensor) -> tuple[Losses, Tensor]:
+        """Returns the losses on n samples, and the gradient of their sum by all weights, (size,), until the next call.
+
+        Args:
+            genes: int16, (n, T).
+            rewards: R, (n,).
+            errors: L_V as it was before V had learned from the sample, (n,): numbers, so no gradient of L_U reaches V.
+                The loss after learning would say that V knows all that it was taught.
+        """
+        predicted, layers = self._forward(self.expand(genes))
+        wrong = predicted - torch.stack([rewards, errors])
+        value, uncertainty = wrong.abs().mean(dim=1).tolist()
+        self._back(torch.sign(wrong).div_(len(genes)).unsqueeze(2), layers)
+        return Losses(value, uncertainty), self._gradient
+
+    def _forward(self, embeddings: Tensor) -> tuple[Tensor, list[_Layer]]:
+        """Returns V and U, (2, n), of expanded embeddings, (n, sum of choices), and what each layer saw."""
+        found, layers = embeddings.expand(2, *embeddings.shape), []
         for layer in range(LAYERS):
-            found = torch.baddbmm(self.parameters[f"bias{layer}"], found, self.parameters[f"weight{layer}"])
+            entering = found
+            found = torch.baddbmm(self._weights[f"bias{layer}"], entering, self._weights[f"weight{layer}"])
+            negative = found.clamp(max=0)
+            layers.append(_Layer(entering, negative))
             if layer < LAYERS - 1:
-                found = found.clamp(min=0) + self.parameters[f"slope{layer}"] * found.clamp(max=0)
-        return found.squeeze(2)
+                found.addcmul_(negative, self._weights[f"slope{layer}"] - 1)
+        return found.squeeze(2), layers
 
-
-def losses(predicted: Tensor, rewards: Tensor, errors: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns L_V = |V - R| and L_U = |U - L_V| (FNAS, equations 3 and 4), the means over samples.
-
-    Args:
-        predicted: V and U, (2, n).
-        rewards: R, (n,).
-        errors: L_V as it was before V had learned from the sample, (n,): numbers, so no gradient of L_U reaches V. The
-            loss after learning would say that V knows all that it was taught.
-    """
-    values, uncertainties = predicted.unbind(0)
-    return (values - rewards).abs().mean(), (uncertainties - errors).abs().mean()
+    def _back(self, gradient: Tensor, layers: list[_Layer]) -> None:
+        """Sets the gradients of all weights from that of V and U, (2, n, 1)."""
+        for layer in range(LAYERS - 1, -1, -1):
+            torch.bmm(layers[layer].entering.transpose(1, 2), gradient, out=self._gradients[f"weight{layer}"])
+            torch.sum(gradient, 1, keepdim=True, out=self._gradients[f"bias{layer}"])
+            if layer > 0:
+                slope, negative = f"slope{layer - 1}", layers[layer - 1].negative
+                gradient = torch.bmm(gradient, self._weights[f"weight{layer}"].transpose(1, 2))
+                torch.sum(gradient * negative, (1, 2), keepdim=True, out=self._gradients[slope])
+                gradient = torch.where(negative < 0, gradient * self._weights[slope], gradient)

@@ -29,10 +29,14 @@ class Flat:
     """
 
     def __init__(self, shapes: Mapping[str, Sequence[int]]) -> None:
-        sizes = [prod(shape) for shape in shapes.values()]
-        self.weights = torch.zeros(sum(sizes))
-        pieces = zip(shapes.items(), torch.split(self.weights, sizes), strict=True)
-        self.parameters = {name: piece.view(*shape).requires_grad_() for (name, shape), piece in pieces}
+        self._shapes = dict(shapes)
+        self.weights = torch.zeros(sum(prod(shape) for shape in shapes.values()))
+        self.parameters = {name: view.requires_grad_() for name, view in self.views(self.weights).items()}
+
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """Returns the parts of a flat tensor, (size,), that belong to each parameter."""
+        pieces = torch.split(flat, [prod(shape) for shape in self._shapes.values()])
+        return {name: piece.view(*shape) for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)}
 
     def gradient(self, loss: Tensor) -> Tensor:
         """Returns the gradient of a loss by all parameters, (size,)."""
