@@ -24,16 +24,19 @@ _FROM: Final[Mapping[Source, str]] = {
 
 
 def lines(view: SearchView) -> Iterator[str]:
-    """Yields what an agent's samples came from, its best reward, and the use of the pool; nothing without either."""
+    """Yields where the samples' rewards came from, what the pool gave, and the best reward; nothing without them.
+
+    The first two are among the notes of a search that is finished, and are left to these.
+    """
     samples = view.samples
-    if samples is not None:
+    if samples is not None and not view.finished:
         yield _sources(samples)
-        if samples.best is not None:
-            best = samples.best
-            with_accuracy = f", with {wording.accuracy(best.accuracy)}" if best.accuracy is not None else ""
-            yield f"best reward: {reward(best.reward)}, sample {best.number:,}{with_accuracy}"
-    if view.pool.networks or view.pool.pooled:
+    if (view.pool.networks or view.pool.pooled) and not view.finished:
         yield _pool(view.pool)
+    if samples is not None and samples.best is not None:
+        best = samples.best
+        with_accuracy = f", with {wording.accuracy(best.accuracy)}" if best.accuracy is not None else ""
+        yield f"best reward: {reward(best.reward)}, sample {best.number:,}{with_accuracy}"
 
 
 def summary(view: SearchView) -> dict[str, Any]:

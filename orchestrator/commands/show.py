@@ -39,11 +39,11 @@ def show(
 
 
 def _tables(view: SearchView) -> None:
-    """Prints what stands in tables: a retraining's networks, where an agent's rewards came from, a study's settings."""
+    """Prints the notes, a retraining's networks, where an agent's rewards came from, and a study's settings."""
     from orchestrator import sampling
     from orchestrator.conclusion import retrained
 
-    lines = [*(retrained(view) if view.retrained else ()), *sampling.lines(view)]
+    lines = [*view.notes, *(retrained(view) if view.retrained else ()), *sampling.lines(view)]
     for line in ["", *lines] if lines else ():
         typer.echo(line)
     if view.study is None:

@@ -21,8 +21,8 @@ def notes(options: FNASOptions, networks: Networks, ledger: Ledger, pool: Pool |
 def _samples(options: FNASOptions, networks: Networks, ledger: Ledger) -> Iterator[str]:
     sources, different = ledger.sources, len(ledger.networks)
     yield (
-        f"samples: {len(ledger)}, of which {sources['trained']} trained ({different} different networks; one that is "
-        f"drawn again is not trained again), {sources['trusted']} trusted, {sources['exploited']} exploited"
+        f'samples: {len(ledger)}, of which {sources["trained"]} trained ("activated": {different} different networks; '
+        f"one that is drawn again is not trained again), {sources['trusted']} trusted, {sources['exploited']} exploited"
     )
     if len(ledger) > options.samples:
         yield f"batches are whole: {len(ledger)} samples for the {options.samples} that were asked for"

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from store.records.events import SearchOpened, SearchStarted, WeightsMatched, WeightsPooled
+from store.records import arrays
+from store.records.events import SearchOpened, SearchStarted, StateSaved, WeightsMatched, WeightsPooled
 from store.records.knowledge import BlockKey, Contribution, Inheritance, InheritedBlock
 from store.records.spec import SearchSpec
 from tests.orchestrator.telling import Teller, spec
@@ -89,14 +90,29 @@ def opened(**more: Any) -> Teller:
 def searched(found: dict[str, Any], *, pool: bool = True, networks: int = 3, **more: Any) -> Teller:
     """A finished search with these curves; so many of its networks are in the journal."""
     teller = opened(**more)
+    train(teller, networks, pool=pool)
+    teller.finish([teller.individual(seed, seed, 2) for seed in range(networks)], found)
+    return teller
+
+
+def under_way(found: dict[str, Any], networks: int = 3) -> Teller:
+    """A search that was interrupted, with these curves in its last saved state."""
+    teller = opened()
+    train(teller, networks)
+    state = arrays.pack({"curves": found})
+    teller.tell(StateSaved(search=teller.search, requests=0, calls=0, state=state, rng="{}"))
+    teller.interrupt()
+    return teller
+
+
+def train(teller: Teller, networks: int, *, pool: bool = True) -> None:
+    """Trains networks, each from the pool and for it if there is one."""
     for seed in range(networks):
         if pool:
             match(teller, seed)
         teller.train(seed, 2)
         if pool:
             contribute(teller, seed)
-    teller.finish([teller.individual(seed, seed, 2) for seed in range(networks)], found)
-    return teller
 
 
 def match(teller: Teller, call: int) -> None:

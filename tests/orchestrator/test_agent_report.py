@@ -199,7 +199,6 @@ def test_plain_ppo_has_a_page_without_what_it_did_not_have(tmp_path: Path) -> No
     assert "every sample was trained" in text
     assert {path.stem for path in tmp_path.glob("*.png")} >= {"rewards", "costs", "learning"}
     assert not {path.stem for path in tmp_path.glob("*.png")} & {"calibration", "trust", "pool", "sources"}
-    assert not any("trusted" in line for line in sampling.lines(search_view(teller.history, teller.search)))
 
 
 @pytest.mark.parametrize("length", [0, 3])
@@ -228,33 +227,43 @@ def test_only_searches_with_samples_have_sections_of_them() -> None:
     assert samples({"mean_accuracy_E": [0.5], "cycle": [0]}) is None
 
 
-def test_the_end_of_a_run_says_where_rewards_came_from_and_what_the_pool_gave(
+def test_a_search_under_way_says_where_rewards_came_from_and_what_the_pool_gave(
+    curves: dict[str, Any], tmp_path: Path
+) -> None:
+    teller = agents.under_way(curves)
+    counts = {source: curves["sample_source"].count(source) for source in ("trained", "trusted", "exploited")}
+    share = 100 * counts["trained"] / 96
+    wanted = {
+        f'samples: 96, of which {counts["trained"]} ({share:.1f} %) trained ("activated"), {counts["trusted"]} trusted '
+        f"to the critic, {counts['exploited']} exploited again from the experience buffer",
+        "knowledge pool: 3 networks put in; 12 blocks of 3 networks asked for, hit ratio 66.7 %, match ratio 33.3 %; "
+        "entries not compared: 3 another space",
+    }
+    assert wanted <= set(conclusion(search_view(teller.history, teller.search)))
+    store = stored(teller, tmp_path / "store")
+    assert wanted <= set(coldframe("show", "agent", "--store", store).out.splitlines())
+    assert wanted <= set(coldframe("status", "--store", store).out.splitlines())
+
+
+def test_the_end_of_a_run_has_the_rewards_of_the_best_and_the_same_counts_as_json(
     curves: dict[str, Any], tmp_path: Path
 ) -> None:
     teller = agents.searched(curves)
+    best = known(curves).best
+    assert best is not None
     lines = list(conclusion(search_view(teller.history, teller.search)))
-    counts = {source: curves["sample_source"].count(source) for source in ("trained", "trusted", "exploited")}
-    share = 100 * counts["trained"] / 96
-    first = (
-        f'samples: 96, of which {counts["trained"]} ({share:.1f} %) trained ("activated"), {counts["trusted"]} trusted '
-        f"to the critic, {counts['exploited']} exploited again from the experience buffer"
-    )
-    last = (
-        "knowledge pool: 3 networks put in; 12 blocks of 3 networks asked for, hit ratio 66.7 %, match ratio 33.3 %; "
-        "entries not compared: 3 another space"
-    )
-    assert first in lines
-    assert last in lines
-    head = next(line for line in lines if line.startswith("best "))
-    assert head.split()[-1] == "reward"
-    store = stored(teller, tmp_path / "store")
-    assert {first, last} <= set(coldframe("show", "agent", "--store", store).out.splitlines())
-    told = coldframe("show", "agent", "--store", store, "--json").json
+    assert f"best reward: {best.reward:.4f}, sample {best.number}, with {100 * (best.accuracy or 0):.2f} %" in lines
+    head = next(place for place, line in enumerate(lines) if line.startswith("best "))
+    assert lines[head].split()[-1] == "reward"
+    shown_rewards = {float(line.split()[-1]) for line in lines[head + 1 : head + 4]}
+    assert shown_rewards == set(curves["sample_reward"][:3]), "the first three samples are the three networks"
+    assert not any(line.startswith(("samples:", "knowledge pool:")) for line in lines), "the notes say that"
+    told = coldframe("show", "agent", "--store", stored(teller, tmp_path / "store"), "--json").json
     assert told["samples"] == {
         "all": 96,
-        **counts,
-        "networks": counts["trained"],
-        "best_reward": known(curves).best.reward,  # type: ignore[union-attr]
+        **{source: curves["sample_source"].count(source) for source in ("trained", "trusted", "exploited")},
+        "networks": curves["sample_source"].count("trained"),
+        "best_reward": best.reward,
     }
     assert told["pool"] == {
         "networks": 3,
@@ -269,7 +278,7 @@ def test_the_end_of_a_run_says_where_rewards_came_from_and_what_the_pool_gave(
 
 def test_a_network_that_is_drawn_again_is_one_network(curves: dict[str, Any]) -> None:
     again = curves | {"sample_individual": [None if one is None else one % 3 for one in curves["sample_individual"]]}
-    teller = agents.searched(again)
+    teller = agents.under_way(again)
     (line,) = [one for one in sampling.lines(search_view(teller.history, teller.search)) if one.startswith("samples")]
     assert '("activated", 3 different networks)' in line
 
