@@ -127,8 +127,8 @@ def test_a_later_search_starts_from_an_earlier_one_by_name_and_survives_a_damage
     assert [one.failure for one in result.history] == [None, None]
     assert any(one.origin.endswith("corrupt_block") for one in result.history)
     assert growing.run(path, store) == result
-    ended = coldframe("status", "second", "--store", store)
-    assert "knowledge pool: " in ended.out
+    shown = coldframe("status", "second", "--store", store, "--json").json["pool"]
+    assert (shown["networks"], shown["pooled"]) == (3, 2), "it asked once more for the one that failed"
 
 
 def test_a_quota_keeps_the_pool_small_and_takes_nothing_from_the_disk(tmp_path: Path) -> None:
