@@ -170,7 +170,7 @@ class PoolTable:
         used[entries["contribution"]] = True
         entries["contribution"] = (np.cumsum(used) - 1)[entries["contribution"]]
         self.entries.replace(entries)
-        self.contributions.replace(self.contributions.all[used])
+        self._keep_contributions(used)
         self.held.clear()
         self._count(self.contributions.all, entries["contribution"])
 
@@ -183,6 +183,14 @@ class PoolTable:
         entry = self.entries.all[row]
         manifest = self.contributions.all["manifest"][entry["contribution"]]
         return f"{self.manifests.all[manifest]}/{self.blocks.all[entry['block']]}"
+
+    def _keep_contributions(self, used: npt.NDArray[np.bool_]) -> None:
+        contributions = self.contributions.all[used]
+        manifests = self.manifests.all
+        self.manifests = Names()
+        numbers = self.manifests.numbers(manifests[number] for number in contributions["manifest"])
+        contributions["manifest"] = numbers
+        self.contributions.replace(contributions)
 
     def _count(self, contributions: npt.NDArray[Any], of: npt.NDArray[Any]) -> None:
         """Adds to `held` the entries of these contributions, each of which is one of `of`."""

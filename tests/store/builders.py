@@ -181,7 +181,7 @@ def asking(keys: Sequence[Sequence[int]], **changes: Any) -> PoolQuery:
     return PoolQuery(**(fields | changes))
 
 
-def drawn(seed: int, blocks: int = 4, tokens: int = 6) -> list[list[int]]:
+def drawn(seed: int, blocks: int = 4, tokens: int = 10) -> list[list[int]]:
     """The keys of a random network."""
     found: list[list[int]] = np.random.default_rng(seed).integers(0, 4, (blocks, tokens)).tolist()
     return found

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
+from store import blocks, format
 from store.blobs import BlobStore
+from store.blocks import KnowledgePool
 from store.checkpoints import CheckpointStore
 from store.errors import StoreError, StoreFull
 from store.journal import Journal
 from store.lock import StoreLock
 from store.opening import Store
-from tests.store.builders import delivered, save
+from store.records.events import WeightsPooled
+from tests.store.builders import contribution, delivered, drawn, save
 
 
 def say(*words: object) -> None:
@@ -131,6 +134,37 @@ def save_in_little_space(folder: str, largest: str) -> None:
     say(sum(1 for _ in checkpoints.blobs.temporary.iterdir()), sum(1 for _ in checkpoints.blobs.names()))
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     say(save(checkpoints))
+
+
+def pool_for_ever(folder: str) -> None:
+    """Contributes networks until it is killed, and drops one now and then; says each row after the pool has it."""
+    blocks._FEWEST_RECORDS = 16  # so that the file is often written anew
+    format.ensure(Path(folder))
+    journal = Journal(Path(folder))
+    pool = KnowledgePool.open(Path(folder))
+    for number in itertools.count(journal.count + 1):
+        made = contribution(number, drawn(number))
+        row = journal.append([WeightsPooled(search="a", call=number, contribution=made)])
+        pool.add(row, "a", made, {"cells.0": 1000})
+        say(row)
+
+
+def pool_in_little_space(folder: str, largest: str) -> None:
+    """Contributes networks where files may not grow, asks for them, then writes what waits where they may."""
+    pool = KnowledgePool.open(Path(folder))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest), resource.RLIM_INFINITY))
+    for number in range(1, 41):
+        pool.add(number, "a", contribution(number, drawn(number)))
+    say(pool.forget([f"{7:064x}"]), len(pool), pool.statistics().waiting)
+    try:
+        pool.flush()
+    except StoreFull as error:
+        say("StoreFull", error)
+    say(len(KnowledgePool.open(Path(folder), read_only=True)))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    pool.flush()
+    say(pool.statistics().waiting)
+    pool.close()
 
 
 if __name__ == "__main__":
