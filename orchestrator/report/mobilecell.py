@@ -54,7 +54,7 @@ def _told(block: MobileBlock) -> str:
 
 
 def _row(axes: Axes, top: float, block: MobileBlock) -> None:
-    width, left = 0.12 * log2(1 + block.channels), 0.0
+    width, left = 0.09 * log2(1 + block.channels), 0.0
     for place in range(block.repeats):
         halves = place == 0 and block.stride > 1
         box = FancyBboxPatch(
@@ -68,5 +68,5 @@ def _row(axes: Axes, top: float, block: MobileBlock) -> None:
             linewidth=1.6 if halves else 0.8,
         )
         axes.add_patch(box)
-        left += width + 0.1
+        left += width + 0.08
     axes.text(left + 0.1, top + HEIGHT / 2, short(block), ha="left", va="center", fontsize=9, color=style.BLACK)
