@@ -126,13 +126,15 @@ def test_the_running_mean_is_of_new_samples_and_the_best_of_trained_ones(curves:
 
 def test_calibration_is_of_the_errors_that_were_made_before_learning(curves: dict[str, Any]) -> None:
     found = critic.predictions(known(curves))
-    assert [one.error for one in found] == [error for error in curves["sample_error"] if error is not None]
-    assert sum(one.early for one in found) == curves["iteration_trained"][0], "before there was a threshold"
-    uncertainties = [
-        u for u, error in zip(curves["sample_uncertainty"], curves["sample_error"], strict=True) if error is not None
-    ]
-    assert [one.uncertainty for one in found] == uncertainties
-    groups, found = critic.bins(found), [one for one in found if not one.early]
+    trusting = [curves["iteration_threshold"][number - 1] is not None for number in curves["sample_iteration"]]
+    for name, values in (
+        ("error", [one.error for one in found]),
+        ("uncertainty", [one.uncertainty for one in found]),
+        ("value", [one.value for one in found]),
+    ):
+        rows_of = zip(curves[f"sample_{name}"], curves["sample_error"], trusting, strict=True)
+        assert values == [value for value, error, after in rows_of if error is not None and after], name
+    groups = critic.bins(found)
     assert sum(group.samples for group in groups) == len(found)
     assert all(one.high <= other.low for one, other in itertools.pairwise(groups))
     caption = shown(curves)["calibration"].caption

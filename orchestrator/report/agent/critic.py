@@ -24,17 +24,13 @@ FEW_BARS = 80
 
 
 class Prediction(NamedTuple):
-    """What the critic said of a sample before it was trained, and what came of it: V, R, U and |V - R|.
-
-    It is early if nothing could be trusted yet, because the critic had hardly learnt.
-    """
+    """What the critic said of a sample before it was trained, and what came of it: V, R, U and |V - R|."""
 
     sample: int
     value: float
     reward: float
     uncertainty: float
     error: float
-    early: bool
 
 
 class Bin(NamedTuple):
@@ -68,21 +64,25 @@ def used(samples: Samples) -> bool:
 
 
 def predictions(samples: Samples) -> list[Prediction]:
-    """Returns the samples that were trained and new to the critic; of others it knew the reward already."""
+    """Returns the trained samples whose rewards were new to the critic, once anything could be trusted.
+
+    Before, it had hardly learnt; and without a threshold nobody relies on what it says.
+    """
     trusting = {one.number for one in samples.iterations if one.threshold is not None}
     return [
-        Prediction(one.number, one.value, one.reward, one.uncertainty, one.error, one.iteration not in trusting)
+        Prediction(one.number, one.value, one.reward, one.uncertainty, one.error)
         for one in samples.of("trained")
-        if one.value is not None and one.reward is not None and one.uncertainty is not None and one.error is not None
+        if one.value is not None
+        and one.reward is not None
+        and one.uncertainty is not None
+        and one.error is not None
+        and one.iteration in trusting
     ]
 
 
 def bins(found: Sequence[Prediction]) -> list[Bin]:
-    """Returns up to ten bins by ascending U, of as equal numbers of predictions as can be and five or more in each.
-
-    Early predictions are in none.
-    """
-    ordered = sorted((one for one in found if not one.early), key=lambda one: one.uncertainty)
+    """Returns up to ten bins by ascending U, of as equal numbers of predictions as can be and five or more in each."""
+    ordered = sorted(found, key=lambda one: one.uncertainty)
     count = min(MOST_BINS, len(ordered) // LEAST_IN_BIN)
     edges = [round(place * len(ordered) / count) for place in range(count + 1)] if count > 1 else []
     groups = [ordered[low:high] for low, high in pairwise(edges)]
@@ -119,7 +119,7 @@ def calibration(samples: Samples) -> Shown | LeftOut:
     if not used(samples):
         return LeftOut(CALIBRATION, NO_CRITIC)
     found = predictions(samples)
-    if sum(not one.early for one in found) < 2:
+    if len(found) < 2:
         return LeftOut(CALIBRATION, "there are not two trained samples with a prediction that could be trusted")
     rows = [[*one] for one in bins(found)]
     headings = ("uncertainty_from", "uncertainty_to", "samples", "mean_uncertainty", "mean_error")
@@ -139,11 +139,11 @@ def trust(samples: Samples) -> Shown | LeftOut:
     return Shown("trust", TRUST, _trusted(found), lambda: _trust(found), headings, rows)
 
 
-def _told(everything: Sequence[Prediction]) -> str:
-    found = [one for one in everything if not one.early]
+def _told(found: Sequence[Prediction]) -> str:
     text = (
-        f"{wording.plural(len(found), 'trained sample')}, with what the critic predicted before it learnt from them. "
-        "Left: how uncertain it was (U) and how wrong (|V - R|); on the dashed line both are equal."
+        f"{wording.plural(len(found), 'trained sample')}, with what the critic predicted before it learnt from them; "
+        "those from before anything could be trusted are left out. Left: how uncertain it was (U) and how wrong "
+        "(|V - R|); on the dashed line both are equal."
     )
     rho = spearman(paired([one.uncertainty for one in found], [one.error for one in found]))
     text += f" Spearman's coefficient of the two is {rho:.2f}." if rho is not None else ""
@@ -156,9 +156,7 @@ def _told(everything: Sequence[Prediction]) -> str:
     mean = fmean(one.error for one in found)
     text += f" Right: predicted (V) and real rewards (R); the mean of |V - R| is {mean:.4f}"
     rho = spearman(paired([one.value for one in found], [one.reward for one in found]))
-    text += f", Spearman's coefficient {rho:.2f}." if rho is not None else "."
-    early = len(everything) - len(found)
-    return text + (f" Not among them: {early} from before the critic could be trusted (grey)." if early else "")
+    return text + (f", Spearman's coefficient {rho:.2f}." if rho is not None else ".")
 
 
 def _trusted(found: Sequence[Trust]) -> str:
@@ -173,20 +171,16 @@ def _trusted(found: Sequence[Trust]) -> str:
     return text + (f"; {wording.plural(sum(discarded), 'further trusted draw')} thrown away." if discarded else ".")
 
 
-def _drawn(everything: Sequence[Prediction]) -> Figure:
+def _drawn(found: Sequence[Prediction]) -> Figure:
     figure = style.figure(9.5, 4.4)
     left, right = figure.subplots(1, 2)
-    found, early = ([one for one in everything if one.early is which] for which in (False, True))
-    for group, colour in ((early, style.GREY), (found, style.BLUE)):
-        _scatter(left, [one.uncertainty for one in group], [one.error for one in group], colour)
-        _scatter(right, [one.reward for one in group], [one.value for one in group], colour)
-    _equal(left, [one.uncertainty for one in found], [one.error for one in found])
-    _equal(right, [one.reward for one in found], [one.value for one in found])
+    _scatter(left, [one.uncertainty for one in found], [one.error for one in found])
+    _scatter(right, [one.reward for one in found], [one.value for one in found])
     if groups := bins(found):
         means = [one.uncertainty for one in groups], [one.error for one in groups]
         left.plot(*means, color=style.ORANGE, marker="s", markersize=6, linewidth=1.6, label="means of bins", zorder=4)
     left.set(xlabel="predicted error U", ylabel="error |V - R|")
-    left.set_xlim(left=min(0.0, min(one.uncertainty for one in everything)))
+    left.set_xlim(left=min(0.0, min(one.uncertainty for one in found)))
     left.set_ylim(bottom=0.0)
     right.set(xlabel="reward R", ylabel="predicted reward V")
     for axes in (left, right):
@@ -195,16 +189,13 @@ def _drawn(everything: Sequence[Prediction]) -> Figure:
     return figure
 
 
-def _scatter(axes: Axes, xs: Sequence[float], ys: Sequence[float], colour: str) -> None:
-    drawn = axes.scatter(xs, ys, s=16, color=colour, alpha=0.6, edgecolor="white", linewidth=0.3, zorder=3)
-    drawn.set_rasterized(len(xs) > looks.MANY_POINTS)
-
-
-def _equal(axes: Axes, xs: Sequence[float], ys: Sequence[float]) -> None:
-    """The line on which both are equal, as far as the points go."""
+def _scatter(axes: Axes, xs: Sequence[float], ys: Sequence[float]) -> None:
+    """Points, and the line on which both are equal, as far as the points go."""
     low, high = max(min(xs), min(ys)), min(max(xs), max(ys))
     if low < high:
         axes.plot([low, high], [low, high], color=style.GREY, linewidth=1, linestyle="--", label="equal", zorder=1)
+    drawn = axes.scatter(xs, ys, s=16, color=style.BLUE, alpha=0.6, edgecolor="white", linewidth=0.3, zorder=3)
+    drawn.set_rasterized(len(xs) > looks.MANY_POINTS)
 
 
 def _trust(found: Sequence[Trust]) -> Figure:
