@@ -71,5 +71,5 @@ class Knowledge:
         if self._pool is None:
             from orchestrator.pooling import StorePool
 
-            self._pool = StorePool(self._store, quota_bytes=self._quota)
+            self._pool = StorePool(self._store)
         return self._pool

@@ -46,13 +46,11 @@ class StorePool:
     Args:
         store: where the blocks lie, and the journal.
         read_only: leave the pool's file as it is.
-        quota_bytes: the most that the pool's blocks may take; none if absent.
     """
 
-    def __init__(self, store: Store, *, read_only: bool = False, quota_bytes: int | None = None) -> None:
-        self._store, self._quota = store, quota_bytes
-        rows = store.journal.count
-        self._pool = KnowledgePool.open(store.folder, read_only=read_only, quota_bytes=quota_bytes, rows=rows)
+    def __init__(self, store: Store, *, read_only: bool = False) -> None:
+        self._store = store
+        self._pool = KnowledgePool.open(store.folder, read_only=read_only, rows=store.journal.count)
         self._seen = self._pool.sequence
         self._blocks_of = lru_cache(_REMEMBERED)(self._read_manifest)
         self.follow()

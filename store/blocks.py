@@ -51,10 +51,9 @@ class PoolStatistics(Record):
     asked: int = Field(description="their blocks")
     hits: int = Field(description="blocks for which there was an entry to compare with")
     matches: int = Field(description="blocks for which one reached the bar")
-    refused: dict[str, int] = Field(description="entries that were not taken or not compared, by why")
+    refused: dict[str, int] = Field(description="entries that were not taken or not compared, by why, in general words")
     evicted: int = Field(description="entries that a quota took")
     forgotten: int = Field(description="entries whose checkpoints were lost")
-    quota_bytes: int | None = Field(description="the most that the pool's blocks may take; none if absent")
     damage: str = Field(description="why the file had to be made anew when it was opened; empty if it had not")
     waiting: int = Field(description="records that could not be written yet, as there was no room")
 
@@ -92,9 +91,9 @@ class KnowledgePool:
     Where the disk has no room the pool goes on in memory and writes later; `flush` says so, and `statistics().waiting`.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool, quota_bytes: int | None) -> None:
+    def __init__(self, folder: Path, *, read_only: bool) -> None:
         path = folder / FOLDER / NAME
-        self._folder, self._read_only, self._quota = folder, read_only, quota_bytes
+        self._read_only = read_only
         self._table, self._counts, self._sequence = PoolTable(), Counts(), 0
         self._waiting: list[bytes] = []
         self._used: set[int] = set()
@@ -113,9 +112,7 @@ class KnowledgePool:
         self._known: KnownKeys | None = None
 
     @classmethod
-    def open(
-        cls, folder: Path, *, read_only: bool = False, quota_bytes: int | None = None, rows: int | None = None
-    ) -> KnowledgePool:
+    def open(cls, folder: Path, *, read_only: bool = False, rows: int | None = None) -> KnowledgePool:
         """Opens a store's pool; one that does not exist yet is empty.
 
         Opened for writing, it says in the store's format that there is a pool; its file comes with the first
@@ -124,7 +121,6 @@ class KnowledgePool:
         Args:
             folder: the store.
             read_only: write nothing; what is added stays in memory. Works beside a writer.
-            quota_bytes: what `statistics` shall name as the quota; `evict` keeps it.
             rows: how many rows the journal has. A pool that has seen more belongs to a journal that was cut back since,
                 and is begun anew.
 
@@ -135,7 +131,7 @@ class KnowledgePool:
         if not read_only and store_format.is_store(folder):
             # Before a row says that there is a pool: no older coldframe may then collect what only the pool needs.
             store_format.add_feature(folder, store_format.POOL)
-        pool = cls(folder, read_only=read_only, quota_bytes=quota_bytes)
+        pool = cls(folder, read_only=read_only)
         if rows is not None and pool.sequence > rows:
             pool._begin_anew(f"it knows {pool.sequence} rows of a journal that has {rows}")
         return pool
@@ -179,7 +175,7 @@ class KnowledgePool:
         answer = self._answers.match(query, searches)
         found = answer.inheritance
         self._counts = self._counts.plus(
-            found.refused, time=1, networks=1, asked=len(found.blocks), hits=found.hits, matches=found.matches
+            answer.refused, time=1, networks=1, asked=len(found.blocks), hits=found.hits, matches=found.matches
         )
         if rows := sorted(set(answer.rows)):
             uses = self._table.entries.all["use"]
@@ -252,7 +248,6 @@ class KnowledgePool:
             bytes=int(units.bytes.sum()),
             checkpoints=len(np.unique(units.manifest)),
             searches={search: count for search, count in by_search.items() if count},
-            quota_bytes=self._quota,
             damage=self._damage,
             waiting=len(self._waiting),
             **self._counts.model_dump(exclude={"time"}),

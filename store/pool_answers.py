@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +17,31 @@ _ROW_BITS = 40
 
 
 class Answer(NamedTuple):
-    """What the pool has for a network, and the entries (by number) that it names."""
+    """What the pool has for a network.
+
+    Attributes:
+        inheritance: the answer.
+        rows: the entries that it names, by number.
+        refused: entries that were not compared by why, in general words: there are few of them, whatever was asked.
+    """
 
     inheritance: Inheritance
     rows: list[int]
+    refused: dict[str, int]
+
+
+class _Refused:
+    """Counts of entries by why they are not compared, in general and in particular."""
+
+    def __init__(self) -> None:
+        self.in_general: Counter[str] = Counter()
+        self.in_particular: Counter[str] = Counter()
+
+    def add(self, kind: Kind, query: PoolQuery, iterations: int | None, count: int) -> None:
+        """Counts entries of a kind that is another than the question's."""
+        general, particular = _why(kind, query, iterations)
+        self.in_general[general] += count
+        self.in_particular[particular or general] += count
 
 
 class _View:
@@ -49,12 +70,12 @@ class Answers:
         kind, refused = self._comparable(query, visible)
         if kind is None or not query.blocks:
             blocks = tuple(InheritedBlock(block=key.name, source="", similarity=0.0) for key in query.blocks)
-            return Answer(Inheritance(blocks=blocks, refused=refused), [])
+            return Answer(Inheritance(blocks=blocks, refused=_sorted(refused.in_particular)), [], refused.in_general)
         view = self._view(kind, visible)
         nearest = view.index.nearest(pack([key.tokens for key in query.blocks], query.choices))
         return self._answer(query, nearest, self._table.kinds.all[kind].iterations, refused)
 
-    def _answer(self, query: PoolQuery, nearest: Nearest, iterations: int, refused: dict[str, int]) -> Answer:
+    def _answer(self, query: PoolQuery, nearest: Nearest, iterations: int, refused: _Refused) -> Answer:
         blocks, rows, generations = [], [], [-1]
         for key, equal, rank in zip(query.blocks, nearest.equal.tolist(), nearest.ranks.tolist(), strict=True):
             similarity = equal / len(query.choices)
@@ -67,11 +88,14 @@ class Answers:
             blocks.append(InheritedBlock(block=key.name, source=source, similarity=similarity))
         compared = iterations if any(block.similarity for block in blocks) else None
         inheritance = Inheritance(
-            blocks=tuple(blocks), generation=1 + max(generations), iterations=compared, refused=refused
+            blocks=tuple(blocks),
+            generation=1 + max(generations),
+            iterations=compared,
+            refused=_sorted(refused.in_particular),
         )
-        return Answer(inheritance, rows)
+        return Answer(inheritance, rows, refused.in_general)
 
-    def _comparable(self, query: PoolQuery, visible: frozenset[int]) -> tuple[int | None, dict[str, int]]:
+    def _comparable(self, query: PoolQuery, visible: frozenset[int]) -> tuple[int | None, _Refused]:
         """Returns the kind that a question is compared with, and how many entries of others are refused, and why."""
         held: Counter[int] = Counter()
         for (kind, search), count in self._table.held.items():
@@ -80,11 +104,11 @@ class Answers:
         alike = {kind: count for kind, count in held.items() if _alike(self._table.kinds.all[kind], query)}
         iterations = query.iterations if query.iterations is not None else self._most_common(alike)
         chosen = next((kind for kind in alike if self._table.kinds.all[kind].iterations == iterations), None)
-        refused: Counter[str] = Counter()
+        refused = _Refused()
         for kind, count in held.items():
             if kind != chosen:
-                refused[_why(self._table.kinds.all[kind], query, iterations)] += count
-        return chosen, dict(sorted(refused.items()))
+                refused.add(self._table.kinds.all[kind], query, iterations, count)
+        return chosen, refused
 
     def _most_common(self, held: dict[int, int]) -> int | None:
         counts = [(-count, self._table.kinds.all[kind].iterations) for kind, count in held.items()]
@@ -110,11 +134,16 @@ def _alike(kind: Kind, query: PoolQuery) -> bool:
     return (kind.space, kind.choices, kind.shape) == (query.space, query.choices, query.shape)
 
 
-def _why(kind: Kind, query: PoolQuery, iterations: int | None) -> str:
+def _why(kind: Kind, query: PoolQuery, iterations: int | None) -> tuple[str, str]:
     if kind.space != query.space:
-        return "another space"
+        return "another space", ""
     if kind.choices != query.choices:
-        return "keys of another make"
+        return "keys of another make", ""
     if kind.shape != query.shape:
-        return f"images of another shape: {kind.shape} instead of {query.shape}"
-    return f"trained for {kind.iterations} steps instead of {iterations}"
+        why = "images of another shape"
+        return why, f"{why}: {kind.shape} instead of {query.shape}"
+    return "trained for another number of steps", f"trained for {kind.iterations} steps instead of {iterations}"
+
+
+def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items()))

@@ -24,6 +24,9 @@ _CHUNK = 1 << 15
 _SMALLEST_MERGE = 4096
 _TAIL_SHARE = 16
 _SCAN_SHARE = 4
+_WORTH = 2
+"""Where half words have almost as many values as there are keys, comparing with the keys is faster."""
+
 _BYTE_WORDS = 3
 """Up to so many words of bits can be counted in one byte."""
 
@@ -125,6 +128,8 @@ class _Indexed:
         best = _better(self.keys[:, rows], self.ranks[rows], question, best)
         if best[0] == np.bitwise_count(question).sum():
             return best  # no key is nearer, and all that are as near have these halves
+        if len(self.ranks) < _WORTH * sum(len(part.values) for part in self._parts):
+            return _scan(self.keys, self.ranks, question, best)
         asked = [_Asked(part, half) for part, half in zip(self._parts, halves, strict=True)]
         left = len(self.ranks) // _SCAN_SHARE + _CHUNK
         # A key in none of the groups that were looked at has at most so many bits in common with the question.

@@ -86,6 +86,6 @@ def _row(one: Contributed, statistics: PoolStatistics) -> list[str]:
 
 
 def _as_json(statistics: PoolStatistics, searches: list[Contributed], taken: Evicted | None) -> dict[str, Any]:
-    held = statistics.model_dump(mode="json", exclude={"searches", "quota_bytes", "waiting"})
+    held = statistics.model_dump(mode="json", exclude={"searches", "waiting"})
     given = [one.as_json() | {"blocks": statistics.searches.get(one.search, 0)} for one in searches]
     return held | {"searches": given} | ({} if taken is None else {"taken_out": taken.model_dump(mode="json")})

@@ -175,7 +175,12 @@ def test_entries_that_may_not_be_compared_are_refused_one_by_one_with_the_reason
         "trained for 100 steps instead of 400": 2,
     }
     assert (found.hits, found.matches, found.iterations) == (0, 0, None)
-    assert pool.statistics().refused == found.refused
+    assert pool.statistics().refused == {
+        "another space": 4,
+        "images of another shape": 4,
+        "keys of another make": 4,
+        "trained for another number of steps": 2,
+    }
 
 
 def test_without_a_count_of_steps_the_most_common_one_is_compared(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the index use all of its parts for a few hundred keys."""
     monkeypatch.setattr(pool_keys, "_SMALLEST_MERGE", 16)
     monkeypatch.setattr(pool_keys, "_CHUNK", 32)
+    monkeypatch.setattr(pool_keys, "_WORTH", 0)
 
 
 @pytest.mark.usefixtures("small")
