@@ -18,6 +18,7 @@ PACKAGES := orchestrator strategies store trainers
 INSTALLED := $(VENV)/.installed
 TESTABLE := $(VENV)/.installed-test
 OPTUNA := bench-out/optuna
+FAISS := bench-out/faiss
 
 help:
 	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
@@ -54,6 +55,8 @@ test-system: $(TESTABLE)
 bench: $(TESTABLE)
 	@[[ -x $(OPTUNA)/bin/python ]] || $(BIN)/python -m venv $(OPTUNA)
 	@$(OPTUNA)/bin/pip --disable-pip-version-check install -qq --constraint constraints.txt optuna
+	@[[ -x $(FAISS)/bin/python ]] || $(BIN)/python -m venv $(FAISS)
+	@$(FAISS)/bin/pip --disable-pip-version-check install -qq --constraint constraints.txt faiss-cpu
 	$(BIN)/python benchmarks/orchestration.py --optuna $(OPTUNA)/bin/python
 	$(BIN)/python benchmarks/checkpoints.py
 	$(BIN)/python benchmarks/training.py
@@ -62,6 +65,7 @@ bench: $(TESTABLE)
 	$(BIN)/python benchmarks/recovery.py
 	$(BIN)/python benchmarks/simulated.py
 	$(BIN)/python benchmarks/idle.py
+	$(BIN)/python benchmarks/pool.py --faiss $(FAISS)/bin/python
 
 clean:
 	rm -rf demo bench-out dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
