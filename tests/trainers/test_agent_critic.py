@@ -48,25 +48,25 @@ def by_hand() -> Critic:
     return critic
 
 
-def network(critic: Critic, embeddings: Tensor) -> Tensor:
+def network(parameters: dict[str, Tensor], embeddings: Tensor) -> Tensor:
     """V and U as they are defined, through autograd: (2, n)."""
     found = embeddings.expand(2, *embeddings.shape)
     for layer in range(LAYERS):
-        found = found @ critic.parameters[f"weight{layer}"] + critic.parameters[f"bias{layer}"]
+        found = found @ parameters[f"weight{layer}"] + parameters[f"bias{layer}"]
         if layer < LAYERS - 1:
-            found = torch.where(found > 0, found, found * critic.parameters[f"slope{layer}"])
+            found = torch.where(found > 0, found, found * parameters[f"slope{layer}"])
     return found.squeeze(2)
 
 
 def test_equation_3_is_how_wrong_v_is() -> None:
     assert by_hand().predict(GENES).values.tolist() == pytest.approx([0.1, 0.6, 0.1, 0.3])
-    told, _ = by_hand().teach(GENES, torch.from_numpy(REWARDS), torch.zeros(4))
+    told = by_hand().teach(GENES, torch.from_numpy(REWARDS), torch.zeros(4))
     assert told.value == pytest.approx((0.4 + 0.3 + 0.5 + 0.1) / 4)
 
 
 def test_equation_4_is_how_wrong_u_is_about_that() -> None:
     assert by_hand().predict(GENES).uncertainties.tolist() == pytest.approx([0.05, 0.3, 0.05, 0.15])
-    told, _ = by_hand().teach(GENES, torch.from_numpy(REWARDS), torch.tensor([0.4, 0.3, 0.5, 0.1]))
+    told = by_hand().teach(GENES, torch.from_numpy(REWARDS), torch.tensor([0.4, 0.3, 0.5, 0.1]))
     assert told.uncertainty == pytest.approx((0.35 + 0.0 + 0.45 + 0.05) / 4, abs=1e-6)
 
 
@@ -75,14 +75,16 @@ def test_the_gradient_is_that_of_both_losses_and_each_moves_its_own_network_only
     critic.initialise(np.random.default_rng(3))
     critic.arrays()["slope1"][...] = [[[0.4]], [[-0.3]]]
     rewards, errors = torch.from_numpy(REWARDS), torch.tensor([0.4, 0.3, 0.5, 0.1])
-    told, gradient = critic.teach(GENES, rewards, errors)
-    values, uncertainties = network(critic, critic.expand(GENES))
+    told = critic.teach(GENES, rewards, errors)
+    parameters = {name: torch.from_numpy(values).requires_grad_() for name, values in critic.arrays().items()}
+    values, uncertainties = network(parameters, critic.expand(GENES))
     of_value, of_uncertainty = (values - rewards).abs().mean(), (uncertainties - errors).abs().mean()
     assert told == pytest.approx((of_value.item(), of_uncertainty.item()))
     for index, error in ((1, of_value), (0, of_uncertainty)):
-        others = torch.autograd.grad(error, critic.parameters["weight0"], retain_graph=True)[0][index]
+        others = torch.autograd.grad(error, parameters["weight0"], retain_graph=True)[0][index]
         assert not others.any()
-    torch.testing.assert_close(gradient, critic.gradient(of_value + of_uncertainty))
+    expected = torch.autograd.grad(of_value + of_uncertainty, list(parameters.values()))
+    torch.testing.assert_close(critic.gradient, torch.cat([each.flatten() for each in expected]))
 
 
 def test_v_and_u_are_perceptrons_of_four_layers_with_prelu() -> None:

@@ -39,15 +39,29 @@ def test_the_recurrence_and_its_gradients_are_an_lstm_s() -> None:
     length, batch, units = 5, 3, 4
     table, weight = (torch.randn(rows, 4 * units, requires_grad=True) for rows in (6, units))
     rows, upward = torch.randint(6, (length, batch)), torch.randn(length, batch, units)
-    recurrence = Recurrence(length, batch, units)
-    expected = textbook(table[rows], weight)
-    for _ in range(2):  # its memory is used again
-        found = recurrence(table, rows, weight)
-        torch.testing.assert_close(found, expected)
-        gradients = torch.autograd.grad((found * upward).sum(), (table, weight))
-        torch.testing.assert_close(
-            gradients, torch.autograd.grad((expected * upward).sum(), (table, weight), retain_graph=True)
-        )
+    below = table[rows]
+    expected = textbook(below, weight)
+    gradients = torch.autograd.grad((expected * upward).sum(), (below, weight))
+    memory, of_weight = Recurrence(length, batch, units), torch.empty(units, 4 * units)
+    for _ in range(2):  # the memory is used again
+        memory.forward(table.detach(), rows, weight.detach())
+        torch.testing.assert_close(memory.hidden, expected)
+        found = memory.backward(upward, weight.detach(), of_weight)
+        torch.testing.assert_close((found, of_weight), gradients)
+
+
+def test_the_gradient_of_every_parameter_is_right() -> None:
+    made, tokens = policy(scale=5.0), torch.tensor([[0, 2], [1, 0], [3, 2], [1, 1]])
+    upward, memory = torch.randn(4, 2, 4, generator=torch.Generator().manual_seed(2)), made.memory(2)
+    made.log_probabilities(tokens, memory)
+    made.back(upward, tokens, memory)
+    parameters = {name: torch.from_numpy(values).requires_grad_() for name, values in made.arrays().items()}
+    starts = torch.tensor([1, 4, 6])  # of positions 0, 1 and 2 in the embedding's table
+    rows = torch.cat([torch.zeros(1, 2, dtype=torch.int64), tokens[:-1] + starts[:, None]])
+    below = (parameters["embedding"] @ parameters["input"] + parameters["bias"])[rows]
+    logits = textbook(below, parameters["recurrent"]) @ parameters["output"] + parameters["output_bias"]
+    expected = torch.autograd.grad((logits * upward).sum(), list(parameters.values()))
+    torch.testing.assert_close(made.gradient, torch.cat([each.flatten() for each in expected]))
 
 
 def test_the_weights_are_uniform_at_first_and_the_biases_zero() -> None:
@@ -62,9 +76,10 @@ def test_the_weights_are_uniform_at_first_and_the_biases_zero() -> None:
 def test_what_it_says_of_a_draw_is_what_it_says_of_these_tokens_later() -> None:
     made = policy(scale=8.0)
     genes, told = made.sample(50, np.random.default_rng(2))
-    possible = made.log_probabilities(genes).detach()
-    tokens = torch.from_numpy(genes.astype(np.int64)).t().unsqueeze(2)
-    np.testing.assert_allclose(possible.gather(2, tokens).squeeze(2).t().numpy(), told, rtol=0, atol=1e-5)
+    tokens = torch.from_numpy(genes.astype(np.int64)).t()
+    possible = made.log_probabilities(tokens, made.memory(50))
+    chosen = possible.gather(2, tokens.unsqueeze(2)).squeeze(2)
+    np.testing.assert_allclose(chosen.t().numpy(), told, rtol=0, atol=1e-5)
     torch.testing.assert_close(possible.exp().sum(dim=2), torch.ones(len(CHOICES), 50))
 
 

@@ -27,7 +27,6 @@ class Adam:
         self._first, self._second = torch.zeros(size), torch.zeros(size)
         self._steps = torch.zeros(1)
 
-    @torch.no_grad()
     def step(self, weights: Tensor, gradient: Tensor) -> None:
         """Moves the weights, (size,), in place against a gradient of that shape."""
         torch._fused_adam_(

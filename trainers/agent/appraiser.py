@@ -94,5 +94,5 @@ class Appraiser:
         mean, deviation = self.history.scale
         rewards = torch.from_numpy((samples.rewards - np.float32(mean)) / np.float32(deviation))
         errors = torch.from_numpy(samples.errors / np.float32(deviation))
-        _, gradient = self._critic.teach(samples.genes, rewards, errors)
-        self._adam.step(self._critic.weights, gradient)
+        self._critic.teach(samples.genes, rewards, errors)
+        self._adam.step(self._critic.weights, self._critic.gradient)

@@ -64,9 +64,6 @@ class Critic(Flat):
             if layer < LAYERS - 1:
                 shapes[f"slope{layer}"] = (2, 1, 1)
         super().__init__(shapes)
-        self._gradient = torch.zeros_like(self.weights)
-        self._gradients = self.views(self._gradient)
-        self._weights = self.views(self.weights)
 
     def initialise(self, rng: np.random.Generator) -> None:
         """Sets all weights anew, as PyTorch's linear layers have them: uniform within 1 / sqrt(inputs)."""
@@ -99,8 +96,8 @@ class Critic(Flat):
         values, uncertainties = self._forward(self.expand(genes))[0].numpy()
         return Prediction(values, uncertainties)
 
-    def teach(self, genes: npt.NDArray[np.int16], rewards: Tensor, errors: Tensor) -> tuple[Losses, Tensor]:
-        """Returns the losses on n samples, and the gradient of their sum by all weights, (size,), until the next call.
+    def teach(self, genes: npt.NDArray[np.int16], rewards: Tensor, errors: Tensor) -> Losses:
+        """Returns the losses on n samples, and sets `gradient` to that of their sum.
 
         Args:
             genes: int16, (n, T).
@@ -112,18 +109,18 @@ class Critic(Flat):
         wrong = predicted - torch.stack([rewards, errors])
         value, uncertainty = wrong.abs().mean(dim=1).tolist()
         self._back(torch.sign(wrong).div_(len(genes)).unsqueeze(2), layers)
-        return Losses(value, uncertainty), self._gradient
+        return Losses(value, uncertainty)
 
     def _forward(self, embeddings: Tensor) -> tuple[Tensor, list[_Layer]]:
         """Returns V and U, (2, n), of expanded embeddings, (n, sum of choices), and what each layer saw."""
         found, layers = embeddings.expand(2, *embeddings.shape), []
         for layer in range(LAYERS):
             entering = found
-            found = torch.baddbmm(self._weights[f"bias{layer}"], entering, self._weights[f"weight{layer}"])
+            found = torch.baddbmm(self._parameters[f"bias{layer}"], entering, self._parameters[f"weight{layer}"])
             negative = found.clamp(max=0)
             layers.append(_Layer(entering, negative))
             if layer < LAYERS - 1:
-                found.addcmul_(negative, self._weights[f"slope{layer}"] - 1)
+                found.addcmul_(negative, self._parameters[f"slope{layer}"] - 1)
         return found.squeeze(2), layers
 
     def _back(self, gradient: Tensor, layers: list[_Layer]) -> None:
@@ -133,6 +130,6 @@ class Critic(Flat):
             torch.sum(gradient, 1, keepdim=True, out=self._gradients[f"bias{layer}"])
             if layer > 0:
                 slope, negative = f"slope{layer - 1}", layers[layer - 1].negative
-                gradient = torch.bmm(gradient, self._weights[f"weight{layer}"].transpose(1, 2))
+                gradient = torch.bmm(gradient, self._parameters[f"weight{layer}"].transpose(1, 2))
                 torch.sum(gradient * negative, (1, 2), keepdim=True, out=self._gradients[slope])
-                gradient = torch.where(negative < 0, gradient * self._weights[slope], gradient)
+                gradient.addcmul_(gradient * torch.sign(negative), 1 - self._parameters[slope])

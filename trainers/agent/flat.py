@@ -18,29 +18,24 @@ Named = Mapping[str, npt.NDArray[Any]]
 
 
 class Flat:
-    """Parameters by name, all views of one tensor.
+    """Parameters by name, all views of one tensor, and their gradients likewise.
 
     Args:
         shapes: of each parameter.
 
     Attributes:
         weights: all numbers, (size,), zeros at first.
-        parameters: views of it by name, leaves of autograd.
+        gradient: of all numbers, (size,).
     """
 
     def __init__(self, shapes: Mapping[str, Sequence[int]]) -> None:
         self._shapes = dict(shapes)
-        self.weights = torch.zeros(sum(prod(shape) for shape in shapes.values()))
-        self.parameters = {name: view.requires_grad_() for name, view in self.views(self.weights).items()}
+        self.weights, self.gradient = torch.zeros(2, sum(prod(shape) for shape in shapes.values())).unbind(0)
+        self._parameters, self._gradients = self._views(self.weights), self._views(self.gradient)
 
-    def views(self, flat: Tensor) -> dict[str, Tensor]:
-        """Returns the parts of a flat tensor, (size,), that belong to each parameter."""
+    def _views(self, flat: Tensor) -> dict[str, Tensor]:
         pieces = torch.split(flat, [prod(shape) for shape in self._shapes.values()])
         return {name: piece.view(*shape) for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)}
-
-    def gradient(self, loss: Tensor) -> Tensor:
-        """Returns the gradient of a loss by all parameters, (size,)."""
-        return torch.cat([each.reshape(-1) for each in torch.autograd.grad(loss, list(self.parameters.values()))])
 
     def fill(self, arrays: Named, block: str) -> None:
         """Takes over values by name; `block` is what they are known by.
@@ -52,7 +47,7 @@ class Flat:
 
     def arrays(self) -> Arrays:
         """Returns all parameters by name; they share memory with this."""
-        return {name: parameter.detach().numpy() for name, parameter in self.parameters.items()}
+        return {name: parameter.numpy() for name, parameter in self._parameters.items()}
 
 
 def take(

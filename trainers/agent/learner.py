@@ -11,6 +11,7 @@ from torch import Tensor
 from trainers.agent import losses
 from trainers.agent.adam import Adam
 from trainers.agent.flat import Arrays, take
+from trainers.agent.lstm import Recurrence
 from trainers.agent.options import AgentOptions
 from trainers.agent.policy import Policy
 from trainers.agent.request import Lesson
@@ -59,26 +60,29 @@ class Learner:
         is the critic's: with the critic's own value as the baseline they would teach nothing.
         """
         baseline = self._follow(lesson)
-        old = torch.from_numpy(lesson.log_probabilities).t()
-        advantages = torch.from_numpy(lesson.rewards - np.float32(baseline))
-        weights = torch.from_numpy(lesson.weights)
-        tokens = torch.from_numpy(lesson.genes.astype(np.int64)).t().unsqueeze(2)
-        report = {"baseline": baseline}
-        memory = self.policy.recurrence(len(old[0]))
-        for _ in range(self._options.epochs if self._options.kind == "ppo" else 1):
-            possible = self.policy.log_probabilities(lesson.genes, memory)
-            new = possible.gather(2, tokens).squeeze(2)
-            objective, spread = self._loss(new, old, advantages, weights), losses.entropy(possible)
-            gradient = self.policy.gradient(objective - self._options.entropy * spread)
-            self._adam.step(self.policy.weights, gradient)
-            # What is reported is of the first step: the policy as it was when it had drawn the samples.
-            report = {"policy": objective.item(), "entropy": spread.item()} | report
-        return report
+        tokens = torch.from_numpy(lesson.genes.astype(np.int64)).t().contiguous()
+        batch = losses.Batch(
+            old=torch.from_numpy(lesson.log_probabilities).t().contiguous(),
+            advantages=torch.from_numpy(lesson.rewards - np.float32(baseline)),
+            weights=torch.from_numpy(lesson.weights),
+        )
+        memory = self.policy.memory(len(lesson.rewards))
+        epochs = range(self._options.epochs if self._options.kind == "ppo" else 1)
+        told = [self._step(tokens, batch, memory) for _ in epochs]
+        # What is reported is of the first step: the policy as it was when it had drawn the samples.
+        return {"policy": told[0][0], "entropy": told[0][1], "baseline": baseline}
 
-    def _loss(self, new: Tensor, old: Tensor, advantages: Tensor, weights: Tensor) -> Tensor:
-        if self._options.kind == "ppo":
-            return losses.clipped(new, old, advantages, weights, self._options.clip)
-        return losses.reinforce(new, old, advantages, weights)
+    def _step(self, tokens: Tensor, batch: losses.Batch, memory: Recurrence) -> tuple[float, float]:
+        """Takes a step; returns the loss and the entropy before it."""
+        possible = self.policy.log_probabilities(tokens, memory)
+        new = possible.gather(2, tokens.unsqueeze(2)).squeeze(2)
+        ppo = self._options.kind == "ppo"
+        loss, gradient = losses.clipped(new, batch, self._options.clip) if ppo else losses.reinforce(new, batch)
+        spread, of_spread = losses.entropy(possible)
+        of_logits = losses.by_logits(possible, tokens, gradient).sub_(of_spread, alpha=self._options.entropy)
+        self.policy.back(of_logits, tokens, memory)
+        self._adam.step(self.policy.weights, self.policy.gradient)
+        return loss, spread
 
     def _follow(self, lesson: Lesson) -> float:
         """Returns the baseline for a batch, and takes the batch into it."""

@@ -7,8 +7,6 @@ at once, in memory that is set up once for all steps on a batch (`benchmarks/age
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -24,31 +22,21 @@ class Recurrence:
     Attributes:
         gates: of each token, T of (B, 4H): before its step what enters from below, after it the gates.
         states: the hidden state before the first token, zeros, and after each, T + 1 of (B, H).
+        hidden: the states after the tokens, (T, B, H).
     """
 
     def __init__(self, length: int, batch: int, units: int) -> None:
         self._gates = torch.empty(length, batch, 4 * units)
-        self._hidden, self._cells = torch.zeros(2, length + 1, batch, units).unbind(0)
+        self._before, self._cells = torch.zeros(2, length + 1, batch, units).unbind(0)
+        self.hidden = self._before[1:]
         self._squashed = torch.empty(length, batch, units)
         # Views of single tokens, made once: a view costs as much as an operation on so few numbers.
-        self.gates, self.states = self._gates.unbind(0), self._hidden.unbind(0)
+        self.gates, self.states = self._gates.unbind(0), self._before.unbind(0)
         self._each_cell, self._each_squashed = self._cells.unbind(0), self._squashed.unbind(0)
         self._sigmoids = self._gates[:, :, : 3 * units].unbind(0)
         parts = torch.split(self._gates, units, dim=2)
         self._outward, self._inward, self._forget, self._candidate = (part.unbind(0) for part in parts)
         self._way_back: _WayBack | None = None
-
-    def __call__(self, table: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
-        """Returns the hidden states of sequences that all start from zeros, (T, B, H), with a gradient.
-
-        They lie in this object's memory: go backward through them before the next call.
-
-        Args:
-            table: what each token adds to the gates, bias included, (rows, 4H).
-            rows: the table's row for each token, integers, (T, B).
-            weight: from hidden state to gates, (H, 4H).
-        """
-        return _Function.apply(table, rows, weight, self)  # type: ignore[no-any-return,no-untyped-call]
 
     def step(self, index: int, weight: Tensor) -> None:
         """Takes one step, from what lies in `gates` and from the states before it."""
@@ -61,25 +49,32 @@ class Recurrence:
         torch.tanh(cell, out=squashed)
         torch.mul(self._outward[index], squashed, out=self.states[index + 1])
 
-    def forward(self, table: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
-        """Takes all steps; arguments and result as for a call."""
+    def forward(self, table: Tensor, rows: Tensor, weight: Tensor) -> None:
+        """Takes all steps of sequences that start from zeros.
+
+        Args:
+            table: what each token adds to the gates, bias included, (rows, 4H).
+            rows: the table's row for each token, integers, (T, B).
+            weight: from hidden state to gates, (H, 4H).
+        """
         torch.index_select(table, 0, rows.flatten(), out=self._gates.flatten(0, 1))
         for index in range(len(self.gates)):
             self.step(index, weight)
-        return self._hidden[1:]
 
-    def backward(self, gradient: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the gradients of what entered the steps, (T, B, 4H), and of `weight`.
+    def backward(self, gradient: Tensor, weight: Tensor, of_weight: Tensor) -> Tensor:
+        """Goes back through the steps of the last `forward`, and returns the gradient of what entered them, (T, B, 4H).
 
         Args:
             gradient: of the hidden states, (T, B, H).
             weight: as before.
+            of_weight: is set to the gradient of `weight`.
         """
         if self._way_back is None:
             self._way_back = _WayBack(*gradient.shape)
         self._way_back.prepare(self._gates, self._cells[:-1], self._squashed)
         below = self._way_back.run(gradient, weight, self._forget)
-        return below, self._hidden[:-1].flatten(0, 1).t() @ below.flatten(0, 1)
+        torch.mm(self._before[:-1].flatten(0, 1).t(), below.flatten(0, 1), out=of_weight)
+        return below
 
 
 class _WayBack:
@@ -123,18 +118,3 @@ class _WayBack:
             self._of_cell[index].mul_(spread)
             cell.mul_(forget[index])
         return self._factors.flatten(2)
-
-
-class _Function(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, table: Tensor, rows: Tensor, weight: Tensor, recurrence: Recurrence) -> Tensor:
-        ctx.recurrence, ctx.length = recurrence, len(table)
-        ctx.save_for_backward(rows, weight)
-        return recurrence.forward(table, rows, weight)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor, None]:
-        rows, weight = ctx.saved_tensors
-        below, of_weight = ctx.recurrence.backward(gradients[0], weight)
-        of_table = torch.zeros(ctx.length, below.shape[2]).index_add_(0, rows.flatten(), below.flatten(0, 1))
-        return of_table, None, of_weight, None
