@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -55,14 +56,15 @@ class Ledger:
         return {individual for source, individual in rows if source == "trained"}
 
     def excesses(self, count: int) -> list[float]:
-        """Returns by how much U was above the threshold of its batch, for those of the last samples that have both.
+        """Returns by how much U was above the threshold of its batch, for the last samples that have both, oldest first.
 
         U as a whole moves while V learns, so what can be compared over time is how far it is from the threshold.
         """
-        columns, thresholds = self._samples, self._iterations["threshold"]
-        rows = zip(columns["iteration"][-count:], columns["uncertainty"][-count:], strict=True)
-        found = [(thresholds[iteration - 1], uncertainty) for iteration, uncertainty in rows]
-        return [u - threshold for threshold, u in found if threshold is not None and u is not None]
+        thresholds = self._iterations["threshold"]
+        rows = zip(reversed(self._samples["iteration"]), reversed(self._samples["uncertainty"]), strict=True)
+        both = ((u, threshold) for iteration, u in rows if (threshold := thresholds[iteration - 1]) is not None)
+        found = (u - threshold for u, threshold in both if u is not None)  # exploited samples have no U
+        return list(islice(found, count))[::-1]
 
     def add(self, iteration: int, samples: Sequence[Sample], row: Iteration) -> None:
         """Enters a batch whose rewards are known."""

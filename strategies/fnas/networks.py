@@ -27,10 +27,14 @@ class Wanted(NamedTuple):
 
 
 class Beginning(NamedTuple):
-    """A network about to be trained: the candidate, and how many trainings its weights have behind them."""
+    """A network about to be trained: the candidate, and how many trainings its weights have behind them.
+
+    `unsure` as for `Pool.inherit`, for when it has to be asked again.
+    """
 
     candidate: Candidate
     generation: int = 0
+    unsure: bool = False
 
 
 class Networks:
@@ -96,7 +100,7 @@ class Networks:
         if self._pool is None:
             return Beginning(candidate)
         inheritance = await self._pool.inherit(candidate, unsure=wanted.unsure)
-        return Beginning(candidate.inheriting(inheritance.initial), inheritance.generation)
+        return Beginning(candidate.inheriting(inheritance.initial), inheritance.generation, wanted.unsure)
 
     async def _train(self, beginnings: list[Beginning], *, cycle: int, origin: str) -> list[int]:
         """Trains networks and measures them, enters them into the history and into the pool; returns their numbers."""
@@ -130,12 +134,10 @@ class Networks:
         return outcomes
 
     async def _begin_again(self, one: Beginning, *, at_random: bool) -> Beginning:
-        plain = self.candidate(one.candidate.architecture)
         if self._pool is None or at_random:
-            return Beginning(plain)
+            return Beginning(one.candidate.inheriting(()))
         self._pool.unreadable += 1
-        inheritance = await self._pool.inherit(plain, unsure=False)
-        return Beginning(plain.inheriting(inheritance.initial), inheritance.generation)
+        return await self._begin(Wanted(one.candidate.architecture, one.unsure))
 
     async def _ask(self, beginnings: Sequence[Beginning]) -> list[AnyOutcome]:
         candidates = [one.candidate for one in beginnings]

@@ -67,6 +67,8 @@ def test_uncertainties_are_compared_with_the_threshold_of_their_own_batch() -> N
     )
     assert ledger.excesses(100) == pytest.approx([0.1, 0.25, -0.25])
     assert ledger.excesses(2) == [0.25, -0.25]
+    ledger.add(4, [sample("exploited")] * 3, Iteration(0.5, 0, 1.0, 1.0))
+    assert ledger.excesses(2) == [0.25, -0.25], "samples without U do not count"
 
 
 def test_a_loss_that_stops_coming_is_none_from_then_on() -> None:

@@ -91,6 +91,18 @@ def test_a_block_that_cannot_be_read_is_asked_for_again() -> None:
     assert {one.candidate for one in result.history} < candidates, "the history has what was trained in the end"
 
 
+def test_a_sample_that_the_critic_does_not_know_is_asked_for_again_as_such() -> None:
+    world = Unreadable(wanted(knowledge_pool=True, uncertainty_critic=True, exact_quantile=0.5, samples=80))
+    world.drops = 10_000
+    world.run()
+    bars: dict[tuple[tuple[str, tuple[int, ...]], ...], set[float]] = {}
+    for query in world.queries:
+        bars.setdefault(tuple((block.name, block.tokens) for block in query.blocks), set()).add(query.bar)
+    assert {1.0} in bars.values()
+    assert {0.5} in bars.values()
+    assert all(len(each) == 1 for each in bars.values()), "the bar of a network does not change"
+
+
 class AlwaysUnreadable(Unreadable):
     drops = 10_000
 
