@@ -81,7 +81,7 @@ class Memory:
             "search_started": self._started,
             "search_interrupted": lambda e: self._status(e, "interrupted"),
             "search_finished": self._finished,
-            "search_failed": lambda e: self._status(e, "failed"),
+            "search_failed": self._failed,
             "requested": self._requested,
             "job_started": self._job_started,
             "checkpoint_saved": self._checkpoint_saved,
@@ -154,6 +154,16 @@ class Memory:
     def _finished(self, event: Payload) -> None:
         self._status(event, "finished")
         self.searches[event["search"]].result = event["result"]
+
+    def _failed(self, event: Payload) -> None:
+        """A strategy raised; if what it saw last is a computation that failed for a passing reason, it is done again.
+
+        Else the search would end there for ever, however often it is taken up.
+        """
+        self._status(event, "failed")
+        failures = self.searches[event["search"]].failures
+        if failures and (last := next(reversed(failures))) in self.states:
+            del failures[last]
 
     def _requested(self, event: Payload) -> None:
         self.searches[event["search"]].requests[event["index"]] = event["job"]

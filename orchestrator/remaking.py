@@ -30,6 +30,10 @@ class ComputedStates:
         self._requests: dict[str, Any] = {}
         self._makers: dict[str, str] = {}
 
+    def __contains__(self, job: str) -> bool:
+        """Whether a job is a computation with state."""
+        return job in self._requests
+
     def requested(self, event: Mapping[str, Any]) -> None:
         """Takes note of a request; only computations with state matter. It is a map, or a record."""
         request = event["request"]

@@ -11,9 +11,11 @@ from store.records.events import (
     CheckpointQuarantined,
     CheckpointSaved,
     Delivered,
+    JobFailed,
     JobSucceeded,
     Requested,
     SearchExtended,
+    SearchFailed,
     SearchFinished,
     SearchOpened,
     SearchStarted,
@@ -22,7 +24,7 @@ from store.records.events import (
     WeightsPooled,
 )
 from store.records.knowledge import Contribution, Inheritance, InheritedBlock
-from store.records.outcomes import Computed, Trained
+from store.records.outcomes import Computed, Failure, Trained
 from store.records.requests import Compute
 from tests.orchestrator.builders import spec, train, trained
 
@@ -140,3 +142,24 @@ def test_states_of_computations_that_are_not_there_are_known_and_so_is_what_make
     assert memory.states.missing == {"1" * 64, "2" * 64}
     memory.apply(done[-1].type, vars(done[-1]))
     assert memory.states.missing == {"1" * 64}
+
+
+def test_a_computation_that_ended_the_search_by_a_passing_failure_is_done_again_when_it_is_taken_up() -> None:
+    """Else the search would get the same answer, and end, for ever. What it went on from stays as it saw it."""
+    network, step = train(1), Compute(function="a.b:c", arguments=b"\x90", stateful=True)
+    crashed = Failure(reason="crashed", retryable=True, message="killed by signal 9")
+    asked: list[AnyEvent] = [
+        Requested(search="s", index=index, job=each.key, request=each, answer="queued")
+        for index, each in enumerate([network, step])
+    ]
+    both = [JobFailed(job=each.key, outcome=crashed, searches=("s",)) for each in (network, step)]
+    ended = SearchFailed(search="s", message="RequestFailed: the search cannot go on")
+    memory = folded(*asked, *both)
+    assert memory.outcome(step.key, "s") == crashed, "as long as it runs, the answer is the same"
+    memory.apply(ended.type, vars(ended))
+    assert not memory.knows(step.key, "s")
+    assert memory.outcome(network.key, "s") == crashed
+    memory.apply(ended.type, vars(ended))
+    assert memory.outcome(network.key, "s") == crashed, "a failed training is the strategy's to deal with"
+    final = JobFailed(job=step.key, outcome=crashed.model_copy(update={"reason": "bad_request"}), searches=("s",))
+    assert folded(*asked, final, ended).knows(step.key, "s"), "what can never be done is not tried again"
