@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from itertools import count
 
 import pytest
 
+from trainers import heartbeat as module
 from trainers.heartbeat import heartbeat
 
 
@@ -21,6 +24,21 @@ def test_a_block_that_waits_is_silent() -> None:
     with heartbeat(lambda: beats.append(True), 0.05):
         threading.Event().wait(0.4)
     assert len(beats) <= 1  # what ran before the wait may have been enough for one
+
+
+def test_a_block_that_a_slow_disk_works_for_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little processor time that takes."""
+    moved: Iterator[int] = count()
+    monkeypatch.setattr(module, "_blocks_moved", lambda: next(moved))
+    monkeypatch.setattr(module, "BUSY_SHARE", float("inf"))
+    third, beats = threading.Event(), count(1)
+
+    def beat() -> None:
+        if next(beats) == 3:
+            third.set()
+
+    with heartbeat(beat, 0.01):
+        assert third.wait(60)
 
 
 def test_nothing_beats_after_the_end_of_the_block_however_it_ended() -> None:
