@@ -56,7 +56,7 @@ class Ledger:
         return {individual for source, individual in rows if source == "trained"}
 
     def excesses(self, count: int) -> list[float]:
-        """Returns by how much U was above the threshold of its batch, for the last samples that have both, oldest first.
+        """Returns by how much U was above the threshold of its batch, of the last samples that have both, in order.
 
         U as a whole moves while V learns, so what can be compared over time is how far it is from the threshold.
         """
