@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from trainers.networks.network import AnyGenotype
 
 
+MOST = 99_999
+"""Channels, classes and pixels of a side: sizes of tensors are then far from what their library can count."""
+
+
 class Concat(StrEnum):
     """Which nodes make a cell's output."""
 
@@ -55,14 +59,15 @@ def cost(
     ],
     space: Annotated[Spaces, typer.Option(help="Networks of cells, of NAS-Bench-201, or mobile ones.")] = Spaces.CELL,
     channels: Annotated[
-        int | None, typer.Option(min=1, help="Initial channels C; 36 if absent, of nasbench201 16, of mnas 32.")
+        int | None,
+        typer.Option(min=1, max=MOST, help="Initial channels C; 36 if absent, of nasbench201 16, of mnas 32."),
     ] = None,
     cells: Annotated[
         int | None, typer.Option(min=3, help="Number of cells, reductions included; 20 if absent, of nasbench201 17.")
     ] = None,
-    resolution: Annotated[int, typer.Option(min=4, help="Pixels of an image's side.")] = 32,
-    classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 10,
-    input_channels: Annotated[int, typer.Option(min=1, help="Channels of an image.")] = 3,
+    resolution: Annotated[int, typer.Option(min=4, max=MOST, help="Pixels of an image's side.")] = 32,
+    classes: Annotated[int, typer.Option(min=1, max=MOST, help="Number of classes.")] = 10,
+    input_channels: Annotated[int, typer.Option(min=1, max=MOST, help="Channels of an image.")] = 3,
     stem: Annotated[Stems, typer.Option(help="imagenet: for large images, with more strides.")] = Stems.CIFAR,
     auxiliary: Annotated[bool, typer.Option("--auxiliary", help="Count the auxiliary head's parameters too.")] = False,
     concat: Annotated[Concat | None, typer.Option(help="Of cells: instead of the genotype's own concat lists.")] = None,

@@ -11,7 +11,8 @@ What MnasNet leaves open is read so:
 - A skip joins tensors of equal shape. `identity` adds the input of every layer of stride 1 with as many channels out as
   in; `pool` adds the input averaged over 3 x 3 pixels, which it can at stride 2 too.
 - Strides are MobileNetV2's, the first two of them 1 where `Proxy.stem` is for small images (`MobileGenotype.layers`).
-- Filters are not rounded at the published width, and to whole channels at others, so that the three stay different.
+- Filters are not rounded at the published width, and to whole channels at others, so that the three stay different
+  where the stem has 8 channels or more.
 - Squeeze and excitation acts on what the convolution of the kernel gives; inside are a quarter of the layer's inputs.
 """
 

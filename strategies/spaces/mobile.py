@@ -30,6 +30,8 @@ _BLOCK = re.compile(
     r"(_e(?P<expansion>\d{1,2}))?_c(?P<channels>\d{1,5})(?P<squeeze>_se0\.25)?(_(?P<skip>noskip|pool))?"
 )
 _FORM = "e.g. ir_r3_k5_s2_e3_c40_se0.25"
+MOST_CHANNELS = 99_999
+"""That a genotype can be written with, as in a block's five digits."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class MobileBlock:
             wrong.append("expected at least one channel, one layer and an expansion of 1")
         if self.kernel not in (1, 3, 5, 7):
             wrong.append(f"kernel {self.kernel}: expected 1, 3, 5 or 7")
+        if self.stride not in (1, 2):
+            wrong.append(f"stride {self.stride}: expected 1 or 2")
         if self.operation != "ir" and self.expansion != 1:
             wrong.append(f"expansion {self.expansion}: expected none, for only ir has one")
         if wrong:
@@ -87,7 +91,7 @@ class Layer(NamedTuple):
         name: of the network's block of tensors, e.g. `block3_1`, both counted from 1.
         block: index of its block, from 0.
         place: index in its block, from 0.
-        operation: as of the block; so are the kernel.
+        operation: as of the block; so is the kernel.
         kernel: side of its convolution.
         stride: 1 or 2.
         inputs: channels in.
@@ -258,8 +262,8 @@ def from_json(value: Any, *, source: str | None = None) -> MobileGenotype:
     problems = [f"{key}: unknown key, expected {', '.join(_KEYS)}" for key in value if key not in _KEYS]
     for key in ("stem", "features", "divisor"):
         number = value.get(key, 1)
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            problems.append(f"{key}: got {number!r:.60}, expected a number of channels")
+        if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= MOST_CHANNELS:
+            problems.append(f"{key}: got {number!r:.60}, expected a number of channels from 1 to {MOST_CHANNELS}")
     if value.get("activation", "relu") not in get_args(Activation):
         problems.append(f"activation: got {value['activation']!r:.60}, expected {', '.join(get_args(Activation))}")
     blocks = value.get("blocks")

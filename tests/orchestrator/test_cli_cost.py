@@ -66,6 +66,14 @@ def test_a_folder_is_no_genotype(tmp_path: Path) -> None:
     assert "Is a directory" in ended.json["error"]["message"]
 
 
+@pytest.mark.parametrize("option", ["--channels", "--resolution", "--classes", "--input-channels"])
+def test_sizes_beyond_what_can_be_counted_are_refused_by_option(option: str) -> None:
+    ended = coldframe("cost", "--genotype", "DARTS_V2", option, str(10**18))
+    assert ended.code == 2
+    assert option in ended.err
+    assert "99999" in ended.err
+
+
 def test_an_auxiliary_head_that_does_not_fit_is_refused() -> None:
     ended = coldframe("cost", "--genotype", "DARTS_V2", "--resolution", "8", "--auxiliary")
     assert ended.code == 2

@@ -127,10 +127,14 @@ def test_a_block_that_is_none_is_named(text):
 
 
 def test_json_that_is_no_genotype_is_refused_key_by_key():
-    value = {"blocks": [], "stem": "wide", "activation": "tanh", "cells": 3}
+    value = {"blocks": [], "stem": "wide", "features": 10**5, "divisor": 0, "activation": "tanh", "cells": 3}
     with pytest.raises(InvalidGenotype) as raised:
         from_json(value, source="file.json")
-    assert [problem.partition(":")[0] for problem in raised.value.problems] == ["cells", "stem", "activation", "blocks"]
+    assert [problem.partition(":")[0] for problem in raised.value.problems] == [
+        *("cells", "stem", "features", "divisor", "activation", "blocks")
+    ]
+    with pytest.raises(InvalidGenotype, match="stride 3: expected 1 or 2"):
+        MobileBlock("cn", 8, stride=3)
     with pytest.raises(InvalidGenotype, match=r"file\.json: .*expected an object"):
         from_json([1], source="file.json")
 

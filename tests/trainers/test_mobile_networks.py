@@ -24,6 +24,8 @@ from strategies.spaces.published_mobile import PUBLISHED_MOBILE
 from tests.trainers.desk import Desk, candidate
 from trainers.cost import cost
 from trainers.errors import ImpossibleSetting
+from trainers.export import exporting
+from trainers.export.exporting import Order
 from trainers.networks.forms import Plain
 from trainers.networks.network import FormName, build, make
 from trainers.networks.shape import UNSAID_CELLS, Shape, check_proxy
@@ -212,6 +214,21 @@ def test_training_to_e_and_on_to_2e_gives_what_2e_at_once_gives(desk: Desk) -> N
     second = desk.do(Train(candidate=mobile(), epochs=2), resume=first.checkpoint)
     assert second == at_once
     assert second.history[0] == first.history[0]
+
+
+def test_a_network_that_started_from_anothers_layers_is_exported_with_its_depth_in_blocks(
+    desk: Desk, tmp_path: Path
+) -> None:
+    source = desk.do(Train(candidate=mobile(1), epochs=1))
+    blocks = [key.name for key in SPACE.blocks(mobile(1).architecture, mobile(1).proxy)]
+    shared = [key.name for key in SPACE.blocks(mobile().architecture, mobile().proxy) if key.name in blocks]
+    heir = mobile().inheriting(tuple(f"{name}={source.checkpoint}/{name}" for name in shared))
+    trained = desk.do(Train(candidate=heir, epochs=1))
+    assert len(shared) > 7
+    order = Order(heir, trained.checkpoint, None, None, "digits", {}, {}, "safetensors")
+    card = exporting.export(desk.checkpoints, order, tmp_path / "out")
+    assert card["network"]["cells"] is None
+    assert "7 blocks of layers, 4 initial channels, 10 classes" in (tmp_path / "out" / "card.md").read_text()
 
 
 def test_measuring_tells_cost_and_the_images_as_the_network_reads_them(desk: Desk) -> None:

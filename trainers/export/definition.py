@@ -61,7 +61,7 @@ def text(title: str, genotype: AnyGenotype, shape: Shape) -> str:
 
     Args:
         title: what the network is, in a few words without quotes.
-        genotype: its cells.
+        genotype: its cells or blocks.
         shape: its width, depth and images; an auxiliary head is left out.
     """
     kind = _KINDS[type(genotype)]
