@@ -18,6 +18,7 @@ from orchestrator.views import History, find
 from orchestrator.views.entries import SHORT, SearchEntry
 from store.journal import Journal
 from store.records.base import digest
+from store.records.candidates import Named
 from strategies import registry
 from strategies.errors import OptionProblem as Problem
 
@@ -67,7 +68,7 @@ def resolve(plan: Plan, journal: Journal | None) -> Resolved:
 
     Raises:
         SpecError: naming every option that stands for no search of the store, for several, for one that is not
-            finished, has learnt nothing or searched another space, or for the search itself.
+            finished, has learnt nothing that fits or searched another space, or for the search itself.
     """
     references = list(_references(plan))
     if not references:
@@ -153,6 +154,8 @@ class _Resolver:
         if not self._has_the_space(entry):
             expected = f"expected a search of the space {self._plan.spec.space.name!r}, with the same options"
             return reference.problem(f"{expected}: what {entry.name} has learnt is of another one")
+        if misfit := registry.misfit(self._plan.spec.strategy, Named.model_validate(entry.spec["strategy"])):
+            return reference.problem(f"expected a search with {misfit} as {entry.name} has: it would not fit")
         return state
 
     def _search(self, reference: _Reference) -> str | Problem:

@@ -26,6 +26,8 @@ class StrategyOptions(Config):
         refers: dotted keys of the options that name earlier searches of the store, one or a list of them, and what
             stands for each before the search's id is computed: the digest of what that search has learnt
             (`Result.state`), or the search's own id. The strategy sees only these.
+        of_state: the options that the search whose state is taken over must have had too, with the same values: what
+            was learnt does not fit otherwise.
         pools: the options by which it uses the knowledge pool, if they are set: the space must have blocks then, and
             the trainer weights.
     """
@@ -35,6 +37,7 @@ class StrategyOptions(Config):
     mutates: ClassVar[bool] = False
     schedules: ClassVar[bool] = False
     refers: ClassVar[Mapping[str, Literal["state", "search"]]] = MappingProxyType({})
+    of_state: ClassVar[tuple[str, ...]] = ()
     pools: ClassVar[tuple[str, ...]] = ()
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+
+from pydantic import ValidationError
 
 from store.records.candidates import Architecture, Named
 from store.records.spec import SearchSpec
@@ -132,6 +135,27 @@ def _unmet(chosen: StrategyOptions, spec: SearchSpec) -> Iterator[OptionProblem]
     if chosen.schedules and written and recipe.schedule != getattr(chosen, "schedule", None):
         why = f"{name} sets the schedule: set strategy.schedule instead, or recipe.schedule_epochs too"
         yield OptionProblem("recipe.schedule", recipe.schedule, why)
+
+
+def misfit(ours: Named, theirs: Named) -> str | None:
+    """Says in which way a search would have to be another one, so that this one could go on from what it has learnt.
+
+    Args:
+        ours: a checked strategy that refers to the other's state.
+        theirs: the strategy of the other, as its search was opened.
+    """
+    if ours.name != theirs.name:
+        return f"strategy.name {ours.name!r}, not {theirs.name!r}"
+    model = find(ours.name).options
+    wanted = model.model_validate(ours.options)
+    try:
+        found = model.model_validate(theirs.options)
+    except ValidationError:
+        return None  # another version wrote it: the state itself is checked where it is read
+    for option in model.of_state:
+        if getattr(wanted, option) != (value := getattr(found, option)):
+            return f"strategy.{option} = {json.dumps(getattr(wanted, option))}, not {json.dumps(value)}"
+    return None
 
 
 def _unpooled(key: str, value: object, spec: SearchSpec) -> Iterator[OptionProblem]:

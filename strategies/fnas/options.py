@@ -35,6 +35,7 @@ class FNASOptions(StrategyOptions):
     refers: ClassVar[Mapping[str, Literal["state", "search"]]] = MappingProxyType(
         {"transfer.critic": "state", "transfer.pool": "search"}
     )
+    of_state: ClassVar[tuple[str, ...]] = ("uncertainty_critic", "critic_hidden")
     pools: ClassVar[tuple[str, ...]] = ("knowledge_pool",)
 
     preset: Literal["fnas", "mnas"] = Field(default="fnas", description="mnas: none of the three modules (plain PPO)")

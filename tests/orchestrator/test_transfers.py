@@ -16,6 +16,7 @@ from orchestrator.spec import Plan, load, plan
 from orchestrator.transfers import Resolved, resolve
 from store.opening import Store
 from store.records.base import digest
+from store.records.candidates import Named
 from store.records.events import (
     AnyEvent,
     SearchExtended,
@@ -57,6 +58,10 @@ def finished(name: str, state: str | None = STATE, /, **changes: Any) -> list[An
     """A search from its beginning to its end."""
     result = Result(best=(), history=(), state=state)
     return [*opened(name, **changes), SearchFinished(search=search(name), result=result.model_dump())]
+
+
+def strategy(**options: Any) -> Named:
+    return Named(name="fnas", options={"samples": 20} | options)
 
 
 def search(name: str) -> str:
@@ -146,15 +151,36 @@ def test_a_name_that_is_not_there_is_refused_with_those_that_are(store: Store) -
         ([*opened("source"), SearchFailed(search=search("source"), message="no")], "source is failed"),
         (finished("source", None), "has no learnt state: its strategy is fnas"),
         (finished("source", space=planned(space="cell").spec.space), "expected a search of the space 'nasbench201'"),
+        (
+            finished("source", strategy=strategy(preset="mnas")),
+            "strategy.uncertainty_critic = true, not false as source",
+        ),
+        (finished("source", strategy=strategy(critic_hidden=64)), "strategy.critic_hidden = 200, not 64 as source has"),
+        (finished("source", strategy=Named(name="random")), "strategy.name 'fnas', not 'random' as source has"),
         ([*finished("one", name="source"), *finished("two", name="source")], "stands for 2 searches"),
     ],
-    ids=["interrupted", "killed", "failed", "has learnt nothing", "another space", "ambiguous"],
+    ids=[
+        "interrupted",
+        "killed",
+        "failed",
+        "has learnt nothing",
+        "another space",
+        "no critic",
+        "another size",
+        "another strategy",
+        "ambiguous",
+    ],
 )
 def test_what_cannot_be_started_from_is_refused_with_the_reason(
     store: Store, events: list[AnyEvent], said: str
 ) -> None:
     store.journal.append(events)
     assert said in refusal(store, planned(critic="source"))["strategy.transfer.critic"]
+
+
+def test_what_another_version_has_learnt_is_left_to_whoever_reads_it(store: Store) -> None:
+    store.journal.append(finished("source", OTHER_STATE, strategy=strategy(critic_dropout=0.1)))
+    assert transfer(resolve(planned(critic="source"), store.journal))["critic"] == OTHER_STATE
 
 
 def test_a_search_cannot_start_from_itself(store: Store) -> None:
