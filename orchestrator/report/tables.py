@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator import summary
 from orchestrator.views import History, SearchView, Step
+from orchestrator.views.samples import is_of_samples
 
 CANDIDATES = (
     "index",
@@ -54,8 +55,9 @@ def curves(view: SearchView) -> str:
 
 
 def cycles(view: SearchView) -> str:
-    """The strategy's own curves: one column each, one row for each entry."""
-    columns = {name: values for name, values in view.curves.items() if isinstance(values, list | tuple)}
+    """The strategy's own curves: one column each, one row for each entry; samples have tables of their own."""
+    lists = {name: values for name, values in view.curves.items() if isinstance(values, list | tuple)}
+    columns = {name: values for name, values in lists.items() if not is_of_samples(name)}
     length = max(map(len, columns.values()), default=0)
     rows = ([values[row] if row < len(values) else None for values in columns.values()] for row in range(length))
     return comma_separated(list(columns), rows)

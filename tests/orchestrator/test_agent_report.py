@@ -91,6 +91,7 @@ def test_the_files_have_every_sample_and_iteration_as_the_strategy_gave_them(
         assert [row[column] for row in iterations] == ["" if value is None else str(value) for value in curves[name]], (
             name
         )
+    assert (report / "cycles.csv").read_text().strip() == "", "samples are no cycles"
     candidates = rows(report / "candidates.csv")
     trained = [row for row in found if row["source"] == "trained"]
     assert [row["candidate"] for row in trained[:1]] == [row["candidate"] for row in candidates]
