@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 import msgpack
 
-from store.blocks import Evicted, KnowledgePool, PoolStatistics
+from store.blocks import KnowledgePool
 from store.elements import DTYPES
 from store.errors import BlobMissing, ManifestError
 from store.journal import RawRow
 from store.opening import Store
 from store.pool_roots import ROLE
+from store.pool_statistics import Evicted, PoolStatistics
 from store.records.events import CheckpointQuarantined
 from store.records.knowledge import Contribution, Inheritance, PoolQuery
 

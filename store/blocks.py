@@ -12,14 +12,12 @@ contribution in order, so a file that is damaged, missing or behind costs time a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from store import format as store_format
 from store.errors import NotAKey, StoreError, StoreFull
@@ -28,9 +26,9 @@ from store.pool_answers import Answers
 from store.pool_file import PoolFile, frame, of_batch, read, to_batch
 from store.pool_keys import Integers, Words, fits, pack
 from store.pool_known import KnownKeys
-from store.pool_table import CONTRIBUTION, ENTRY, Batch, Kind, PoolTable
+from store.pool_statistics import Counts, Evicted, PoolStatistics
+from store.pool_table import Batch, Kind, PoolTable
 from store.pool_value import Units, arrived, least_useful, matched
-from store.records.base import Record
 from store.records.knowledge import Contribution, Inheritance, PoolQuery
 
 FOLDER = "pool"
@@ -38,51 +36,6 @@ NAME = "entries"
 NOT_A_KEY = "a key that does not fit its space"
 _FEWEST_RECORDS = 1024
 _RECORDS_SHARE = 32
-
-
-class PoolStatistics(Record):
-    """What a pool holds, and what it was asked for since it was made (or made anew from the journal)."""
-
-    entries: int = Field(description="blocks; one that several searches contributed counts for each of them")
-    bytes: int = Field(description="of the blocks' tensors, each block once; 0 for blocks whose size nobody told")
-    checkpoints: int
-    searches: dict[str, int] = Field(description="entries by the search that contributed them")
-    networks: int = Field(description="networks that were asked for")
-    asked: int = Field(description="their blocks")
-    hits: int = Field(description="blocks for which there was an entry to compare with")
-    matches: int = Field(description="blocks for which one reached the bar")
-    refused: dict[str, int] = Field(description="entries that were not taken or not compared, by why, in general words")
-    evicted: int = Field(description="entries that a quota took")
-    forgotten: int = Field(description="entries whose checkpoints were lost")
-    damage: str = Field(description="why the file had to be made anew when it was opened; empty if it had not")
-    waiting: int = Field(description="records that could not be written yet, as there was no room")
-
-
-class Evicted(Record):
-    """What a quota took: entries, and the bytes of blocks that nothing needs any more."""
-
-    entries: int = 0
-    bytes: int = 0
-
-
-class Counts(Record):
-    """What happened to a pool, as its file keeps it; `time` counts networks that were asked for or contributed."""
-
-    time: int = 0
-    networks: int = 0
-    asked: int = 0
-    hits: int = 0
-    matches: int = 0
-    evicted: int = 0
-    forgotten: int = 0
-    refused: dict[str, int] = Field(default_factory=dict)
-
-    def plus(self, refused: Mapping[str, int] | None, /, **more: int) -> Counts:
-        """Returns the counts with more of some."""
-        changes: dict[str, object] = {name: getattr(self, name) + count for name, count in more.items()}
-        if refused:
-            changes["refused"] = self.refused | {why: self.refused.get(why, 0) + refused[why] for why in refused}
-        return self.model_copy(update=changes)
 
 
 class KnowledgePool:
@@ -190,13 +143,17 @@ class KnowledgePool:
 
         Args:
             sequence: the row of the journal that says so. A row that was added before, or comes before one that was,
-                changes nothing.
+                changes nothing: rows are added in order, and none is left out.
             search: who contributes it.
             contribution: what the row says. A block whose tokens are no key is left out and counted.
             sizes: bytes of the blocks' tensors by name, for the quota.
 
         Returns:
             How many entries came.
+
+        Raises:
+            StoreFailed, StoreReadOnly: if the disk refuses for another reason than its room; the entries count all the
+                same.
         """
         if sequence <= self._sequence:
             return 0
@@ -207,7 +164,8 @@ class KnowledgePool:
         keys = pack([block.tokens for block in whole], contribution.choices)
         new = self._is_new(search, contribution, keys)
         names = [block.name for block, is_new in zip(whole, new, strict=True) if is_new]
-        batch = _batch(search, contribution, names, keys[new], sizes or {}, arrived(self._counts.time))
+        use = arrived(self._counts.time)
+        batch = Batch.of(search, contribution, names, keys[new], sizes or {}, use)
         if names:
             self._table.append(batch)
         self._write({"type": "entries"} | (of_batch(batch) if names else {}))
@@ -273,7 +231,7 @@ class KnowledgePool:
         self._file.close()
 
     def _is_new(self, search: str, contribution: Contribution, keys: Words) -> list[bool]:
-        kind = self._table.kind(_kind(contribution))
+        kind = self._table.kind(Kind.of(contribution))
         if self._known is None:
             self._known = KnownKeys(self._table)
         return self._known.add(kind, self._table.searches.number(search), keys)
@@ -347,21 +305,3 @@ class KnowledgePool:
         self._table, self._counts, self._sequence = PoolTable(), Counts(), 0
         self._answers, self._known = Answers(self._table), None
         self._file.size = 0
-
-
-def _kind(contribution: Contribution) -> Kind:
-    return Kind(contribution.space, contribution.choices, contribution.shape, contribution.iterations)
-
-
-def _batch(
-    search: str, contribution: Contribution, names: list[str], keys: Words, sizes: Mapping[str, int], use: float
-) -> Batch:
-    contributions = np.zeros(1, dtype=CONTRIBUTION)
-    contributions["generation"] = contribution.generation
-    contributions["accuracy"] = math.nan if contribution.accuracy is None else contribution.accuracy
-    entries = np.zeros(len(names), dtype=ENTRY)
-    blocks = list(dict.fromkeys(names))
-    entries["block"] = [blocks.index(name) for name in names]
-    entries["bytes"] = [sizes.get(name, 0) for name in names]
-    entries["use"] = use
-    return Batch([_kind(contribution)], [search], blocks, [contribution.checkpoint], contributions, entries, [keys])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from store.pool_keys import Integers, Words, words_of
+from store.records.knowledge import Contribution
 
 Rows = npt.NDArray[np.uint32]
 
@@ -30,6 +32,11 @@ class Kind(NamedTuple):
     shape: tuple[int, ...]
     iterations: int
 
+    @classmethod
+    def of(cls, contribution: Contribution) -> Kind:
+        """Returns the kind of a network's blocks."""
+        return cls(contribution.space, contribution.choices, contribution.shape, contribution.iterations)
+
 
 class Batch(NamedTuple):
     """Some entries with all that they refer to by number; as the file keeps them.
@@ -47,6 +54,37 @@ class Batch(NamedTuple):
     contributions: npt.NDArray[Any]
     entries: npt.NDArray[Any]
     keys: list[Words]
+
+    @classmethod
+    def of(
+        cls,
+        search: str,
+        contribution: Contribution,
+        names: Sequence[str],
+        keys: Words,
+        sizes: Mapping[str, int],
+        use: float,
+    ) -> Batch:
+        """Returns some blocks of one network.
+
+        Args:
+            search: who contributes them.
+            contribution: the network.
+            names: the blocks' names.
+            keys: their keys, (blocks, words).
+            sizes: the blocks' bytes by name, as far as they are known.
+            use: of each entry.
+        """
+        contributions = np.zeros(1, dtype=CONTRIBUTION)
+        contributions["generation"] = contribution.generation
+        contributions["accuracy"] = math.nan if contribution.accuracy is None else contribution.accuracy
+        entries = np.zeros(len(names), dtype=ENTRY)
+        blocks = list(dict.fromkeys(names))
+        entries["block"] = [blocks.index(name) for name in names]
+        entries["bytes"] = [sizes.get(name, 0) for name in names]
+        entries["use"] = use
+        manifests = [contribution.checkpoint]
+        return cls([Kind.of(contribution)], [search], blocks, manifests, contributions, entries, [keys])
 
 
 class Names:

@@ -12,7 +12,7 @@ from orchestrator.commands.common import JsonOption, StoreOption, guarded, print
 
 if TYPE_CHECKING:
     from orchestrator.pooled import Contributed
-    from store.blocks import Evicted, PoolStatistics
+    from store.pool_statistics import Evicted, PoolStatistics
 
 HEADINGS = ["search", "name", "space", "images", "steps", "networks", "by generation", "blocks"]
 

@@ -137,11 +137,14 @@ def save_in_little_space(folder: str, largest: str) -> None:
 
 
 def pool_for_ever(folder: str) -> None:
-    """Contributes networks until it is killed, and drops one now and then; says each row after the pool has it."""
+    """Takes in what an earlier process did not, then contributes networks until it is killed; says each row."""
     blocks._FEWEST_RECORDS = 16  # so that the file is often written anew
     format.ensure(Path(folder))
     journal = Journal(Path(folder))
     pool = KnowledgePool.open(Path(folder))
+    for earlier in journal.rows(pool.sequence):
+        assert isinstance(earlier.event, WeightsPooled)
+        pool.add(earlier.sequence, "a", earlier.event.contribution)
     for number in itertools.count(journal.count + 1):
         made = contribution(number, drawn(number))
         row = journal.append([WeightsPooled(search="a", call=number, contribution=made)])

@@ -214,3 +214,16 @@ def test_the_file_is_written_anew_when_it_has_many_records_or_most_of_it_is_gone
     again = KnowledgePool.open(tmp_path, read_only=True)
     assert same(again, pool, networks=30)
     assert again.statistics().evicted == 29 * 4 - 9
+
+
+def test_a_pool_from_which_everything_went_is_empty_after_a_restart_and_takes_more(tmp_path: Path) -> None:
+    journalled(tmp_path, sizes=SIZES)
+    pool = KnowledgePool.open(tmp_path)
+    assert pool.evict(0, ()).entries == 4 * NETWORKS
+    pool.close()
+    again = KnowledgePool.open(tmp_path)
+    assert (len(again), again.sequence, again.damage) == (0, NETWORKS, "")
+    assert again.match(asking(drawn(1)), searches=["a"]).hits == 0
+    assert again.add(NETWORKS + 1, "a", contribution(1, drawn(1))) == 4
+    again.close()
+    assert len(KnowledgePool.open(tmp_path, read_only=True)) == 4
