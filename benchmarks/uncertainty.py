@@ -8,13 +8,14 @@ are architectures that never were: half of them drawn by the policy as it then s
 the space. The policy has long left most of that, so these are out of the distribution that V has learned of late. Each
 AUC is that of U for one question:
 
-    wrong      is |V - R| above the median of the held-out samples?
-    very wrong is it above what nine in ten of the policy's own held-out samples have?
+    median     is |V - R| in the upper half of the held-out samples' errors?
+    quartile   in the upper quarter?
+    decile     in the upper tenth: what V knows least?
     outside    was the sample drawn uniformly, and not by the policy?
-    uniform    is |V - R| above the median, among the uniformly drawn alone?
+    uniform    as `median`, among the uniformly drawn samples alone: all of one distribution
 
-As peers, for the first: the Hamming distance to the nearest trained architecture; and for `outside` |V - R| itself,
-which nobody has before a training. Intervals are 95 % of the mean over the seeds.
+As peers: the Hamming distance to the nearest trained architecture, asked for the decile; and |V - R| itself, asked for
+`outside`, which nobody has before a training. Intervals are 95 % of the mean over the seeds.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from trainers.options import TabularOptions
 TABLE = "COLDFRAME_NASBENCH201"
 CHOICES = BenchSpace().choices
 BATCH, HELD_OUT, DRAWS = 20, 200, 8000
-COLUMNS = ("wrong", "very wrong", "outside", "uniform", "distance", "error outside")
+COLUMNS = ("median", "quartile", "decile", "outside", "uniform", "distance", "error outside")
 Genes = npt.NDArray[np.int16]
 Floats = npt.NDArray[np.float64]
 
@@ -108,14 +109,14 @@ def measure(truth: Truth, seed: int, samples: int, most_trusted: int = 0) -> dic
     critic.restore(course.state)
     values, uncertainties = critic.predict(genes)
     errors = np.abs(values - truth(genes))
-    wrong, far = errors > np.median(errors), np.array([distance(one, course.sampled) for one in genes.tolist()])
+    far = np.array([distance(one, course.sampled) for one in genes.tolist()])
+    parts = {"median": 0.5, "quartile": 0.75, "decile": 0.9}
+    wrong = {name: errors > np.quantile(errors, part) for name, part in parts.items()}
     among = errors[outside] > np.median(errors[outside])
-    return {
-        "wrong": roc_auc_score(wrong, uncertainties),
-        "very wrong": roc_auc_score(errors > np.quantile(errors[~outside], 0.9), uncertainties),
+    return {name: roc_auc_score(which, uncertainties) for name, which in wrong.items()} | {
         "outside": roc_auc_score(outside, uncertainties),
         "uniform": roc_auc_score(among, uncertainties[outside]),
-        "distance": roc_auc_score(wrong, far),
+        "distance": roc_auc_score(wrong["decile"], far),
         "error outside": roc_auc_score(outside, errors),
     }
 

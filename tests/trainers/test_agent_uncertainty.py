@@ -28,9 +28,15 @@ def benchmark() -> ModuleType:
 
 @pytest.mark.skipif(TABLE not in os.environ, reason=f"needs {TABLE}, the path of NAS-Bench-201's table")
 def test_u_flags_what_v_does_not_know(benchmark: ModuleType) -> None:
-    """Held out are architectures of the policy's distribution and of outside it: where is |V - R| large?"""
+    """Held out are architectures that the policy draws, and others: where is |V - R| large, and which are which?
+
+    One seed's area under the curve is 0.04 off the mean of many, so the test asks for what is far from chance; the
+    benchmark has the means of more seeds.
+    """
     truth = benchmark.Truth(Path(os.environ[TABLE]))
     found = [benchmark.measure(truth, seed, SAMPLES) for seed in SEEDS]
-    assert np.mean([one["wrong"] for one in found]) >= 0.8
-    assert np.mean([one["outside"] for one in found]) >= 0.8
-    assert np.mean([one["wrong"] for one in found]) > np.mean([one["distance"] for one in found])
+    mean = {name: np.mean([one[name] for one in found]) for name in found[0]}
+    assert mean["decile"] >= 0.8
+    assert mean["outside"] >= 0.8
+    assert mean["median"] >= 0.7
+    assert mean["decile"] > mean["distance"]

@@ -21,6 +21,7 @@ Genes = npt.NDArray[np.int16]
 
 WINDOW = "window"
 """Its block of the state."""
+_ROUNDING = 1e-5  # U of an architecture differs in its last bits with the number of those that it is computed among
 
 
 class Drawn(NamedTuple):
@@ -91,7 +92,8 @@ class Window:
     def _threshold(self, stream: _Stream, critic: Appraiser) -> float:
         if self._options.threshold is not None:
             return self._options.threshold
-        return median(critic.predict(self._latest(stream.genes(stream.size))).uncertainties.tolist())
+        middle = median(critic.predict(self._latest(stream.genes(stream.size))).uncertainties.tolist())
+        return middle + _ROUNDING * abs(middle)
 
     def _latest(self, genes: Genes) -> Genes:
         return np.concatenate([self._genes, genes])[-self._options.window :]

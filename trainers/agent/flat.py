@@ -25,12 +25,13 @@ class Flat:
 
     Attributes:
         weights: all numbers, (size,), zeros at first.
-        gradient: of all numbers, (size,).
+        gradient: of all numbers, (size,), whatever was there at first.
     """
 
     def __init__(self, shapes: Mapping[str, Sequence[int]]) -> None:
         self._shapes = dict(shapes)
-        self.weights, self.gradient = torch.zeros(2, sum(prod(shape) for shape in shapes.values())).unbind(0)
+        size = sum(prod(shape) for shape in shapes.values())
+        self.weights, self.gradient = torch.zeros(size), torch.empty(size)
         self._parameters, self._gradients = self._views(self.weights), self._views(self.gradient)
 
     def _views(self, flat: Tensor) -> dict[str, Tensor]:

@@ -52,7 +52,7 @@ def iterate(arrays: State | None, request: Mapping[str, Any]) -> tuple[State, An
     asked = read(request)
     if asked.carry and arrays is None:
         raise InvalidAgentRequest("carry", "true, and no arrays", "the arrays that another search has left behind")
-    with _one_thread():
+    with _one_thread(), torch.inference_mode():
         return _iterate(arrays, asked)
 
 

@@ -26,7 +26,7 @@ class CriticOptions(Config):
 
     hidden: int = Field(default=200, ge=1, description="units of each hidden layer of V and U")
     learning_rate: float = Field(default=0.0003, gt=0, description="Adam's step size for V and U")
-    steps: int = Field(default=5, ge=1, description="steps on each batch of new rewards")
+    steps: int = Field(default=4, ge=1, description="steps on each batch of new rewards")
     batch: int = Field(default=32, ge=1, description="earlier samples that are replayed in a step, beside the new ones")
     history: int = Field(
         default=1000, ge=1, description="latest samples that are kept for replay: errors of an early V say little of it"
