@@ -5,9 +5,9 @@
 Rewards are the table's CIFAR-10 validation accuracies after 12 epochs; every search is a real one (`strategies`, the
 agent of `trainers.agent`), run in virtual time. For each method: how many trained ("activated") samples it takes until
 the mean over the seeds of the best accuracy found so far is within the top 1 % and the top 0.1 % of all 15,625, and
-within how many of them the agent itself samples so well (mean of the last 20 samples that it drew and that were
-trained). Intervals are 95 % bootstrap intervals over the seeds. A resampled architecture counts again, as in the
-papers; `distinct` counts every architecture once, which is what coldframe trains.
+within how many of them the agent itself samples so well (mean true accuracy of the last 20 samples that it drew anew,
+trained or trusted). Intervals are 95 % bootstrap intervals over the seeds. A resampled architecture counts again, as in
+the papers; `distinct` counts every architecture once, which is what coldframe trains.
 """
 
 from __future__ import annotations
@@ -27,8 +27,13 @@ import numpy.typing as npt
 
 from orchestrator.simulate.search import Simulator
 from orchestrator.spec import Plan, plan
+from store.records import arrays
+from store.records.candidates import Architecture
+from store.records.requests import Compute
 from store.records.results import Result
 from strategies import registry
+from strategies.virtual import VirtualTime
+from trainers.benchmark import Benchmark
 
 TABLE = "COLDFRAME_NASBENCH201"
 Curve = npt.NDArray[np.float64]
@@ -48,10 +53,18 @@ WINDOW, RESAMPLES = 20, 1000
 
 
 class Trained(NamedTuple):
-    """The trained samples of one search in order: accuracies, and whether each was the first of its architecture."""
+    """The trained samples of one search in order.
+
+    Attributes:
+        accuracies: of each.
+        new: whether it was the first of its architecture.
+        recent: mean true accuracy of the last 20 new draws when it was the last of the trained ones; 0 before there are
+            so many.
+    """
 
     accuracies: Curve
     new: npt.NDArray[np.bool_]
+    recent: Curve
 
     @property
     def best(self) -> Curve:
@@ -77,7 +90,19 @@ def search(name: str, samples: int, seed: int, extra: dict[str, Any]) -> Trained
     accuracies = [by_index[index].accuracy or 0.0 for index in order]
     seen: set[str] = set()
     new = [not (by_index[i].candidate in seen or seen.add(by_index[i].candidate)) for i in order]
-    return Trained(np.array(accuracies), np.array(new))
+    drawn = list(_drawn(virtual, simulator.benchmark)) or [(accuracy, True) for accuracy in accuracies]
+    return Trained(np.array(accuracies), np.array(new), _recent(drawn)[: len(accuracies)])
+
+
+def _drawn(virtual: VirtualTime, benchmark: Benchmark) -> Iterator[tuple[float, bool]]:
+    """Yields the true accuracy of each architecture that an agent drew, and whether it was trained, not trusted."""
+    space = virtual.spec.space.name
+    for _, request in sorted(virtual.world.requests.items()):
+        if not isinstance(request, Compute):
+            continue
+        answer = arrays.unpack(virtual.world.outcomes[request.key].value)
+        for genes, trusted in zip(answer["genes"], answer["trusted"], strict=True):
+            yield benchmark.final(Architecture(space=space, genes=tuple(genes.tolist()))), not trusted
 
 
 def _order(result: Result) -> Iterator[int]:
@@ -105,12 +130,11 @@ def _first(curve: Curve, goal: float) -> float:
     return float(reached[0] + 1) if reached.size else np.inf
 
 
-def _recent(curve: Curve) -> Curve:
-    """Returns the mean of the last samples, at each."""
-    sums = np.cumsum(np.concatenate([[0.0], curve]))
-    ends = np.arange(1, len(curve) + 1)
-    starts = np.maximum(ends - WINDOW, 0)
-    return np.where(ends >= WINDOW, (sums[ends] - sums[starts]) / WINDOW, 0.0)  # type: ignore[no-any-return]
+def _recent(drawn: Sequence[tuple[float, bool]]) -> Curve:
+    """Returns the mean accuracy of the last draws, at each that was trained."""
+    sums = np.cumsum([0.0, *(accuracy for accuracy, _ in drawn)])
+    ends = np.array([place for place, (_, trained) in enumerate(drawn, 1) if trained])
+    return np.where(ends >= WINDOW, (sums[ends] - sums[np.maximum(ends - WINDOW, 0)]) / WINDOW, 0.0)
 
 
 def report(name: str, runs: Sequence[Trained], goals: dict[str, float], seconds: float) -> dict[str, Any]:
@@ -119,14 +143,14 @@ def report(name: str, runs: Sequence[Trained], goals: dict[str, float], seconds:
     for goal, accuracy in goals.items():
         row[goal] = needed([run.best for run in runs], accuracy, rng)
         row[f"{goal}, distinct"] = needed([run.best[run.new] for run in runs], accuracy, rng)
-        row[f"{goal}, sampled"] = needed([_recent(run.accuracies) for run in runs], accuracy, rng)
+        row[f"{goal}, sampled"] = needed([run.recent for run in runs], accuracy, rng)
     for goal in goals:
         cells = [_cell(row[key]) for key in (goal, f"{goal}, distinct", f"{goal}, sampled")]
         print(f"{name:24} {goal:>9} {cells[0]:>22} {cells[1]:>22} {cells[2]:>22}", flush=True)
     final = np.array([run.best[-1] for run in runs])
     trained = np.mean([len(run.accuracies) for run in runs])
-    tail = np.mean([run.accuracies[-WINDOW:].mean() for run in runs])
-    words = f"best {100 * final.mean():.2f} %, last samples {100 * tail:.2f} %; {seconds:.0f} s"
+    tail = np.mean([run.recent[-1] for run in runs])
+    words = f"best {100 * final.mean():.2f} %, last draws {100 * tail:.2f} %; {seconds:.0f} s"
     print(f"{'':24} {trained:.0f} trained; {words}")
     return row | {"final": final.mean(), "trained": trained, "seeds": len(runs)}
 
