@@ -33,7 +33,7 @@ class Appraiser:
         self._options, self._length = options, len(choices)
         self._critic = Critic(choices, options.hidden)
         self._adam = Adam(len(self._critic.weights), options.learning_rate)
-        self.history = History.empty(self._length)
+        self._keep(History.empty(self._length))
 
     def begin(self, rng: np.random.Generator) -> None:
         """Starts with random weights."""
@@ -50,7 +50,7 @@ class Appraiser:
         """Goes on from a state; raises `InvalidAgentRequest` if it is not of such a critic."""
         self._critic.join(state)
         self._adam.restore(state.get(OPTIMISER, {}), OPTIMISER)
-        self.history = History.read(state.get(HISTORY, {}), self._length)
+        self._keep(History.read(state.get(HISTORY, {}), self._length))
 
     def arrays(self) -> dict[str, Arrays]:
         """Returns all that must survive, by block and name."""
@@ -58,7 +58,7 @@ class Appraiser:
 
     def predict(self, genes: Genes) -> Prediction:
         """Returns V and U in units of the reward; of a standard reward as long as no reward is known."""
-        return self._predict(genes, self.history.scale)
+        return self._predict(genes, self._scale)
 
     def learn(self, lesson: Lesson, rng: np.random.Generator) -> dict[str, float]:
         """Learns from the trained samples of a batch, if there are any; returns the losses by name.
@@ -70,13 +70,15 @@ class Appraiser:
         if not lesson.trained.any():
             return {}
         genes, rewards = lesson.genes[lesson.trained], lesson.rewards[lesson.trained]
-        known = self.history if len(self.history.rewards) else None
-        values, uncertainties = self._predict(genes, known.scale if known else Scale.of(rewards))
+        values, uncertainties = self._predict(genes, self._scale if len(self.history.rewards) else Scale.of(rewards))
         errors = np.abs(values - rewards)
-        self.history = self.history.with_more(genes, rewards, errors, self._options.history)
+        self._keep(self.history.with_more(genes, rewards, errors, self._options.history))
         for _ in range(self._options.steps):
             self._step(self._replay(len(rewards), rng))
         return {"value": float(errors.mean()), "uncertainty": float(np.abs(uncertainties - errors).mean())}
+
+    def _keep(self, history: History) -> None:
+        self.history, self._scale = history, Scale.of(history.rewards)
 
     def _predict(self, genes: Genes, scale: Scale) -> Prediction:
         values, uncertainties = self._critic.predict(genes)
@@ -91,7 +93,7 @@ class Appraiser:
         return self.history.take(np.concatenate([replayed, np.arange(earlier, total)]))
 
     def _step(self, samples: History) -> None:
-        mean, deviation = self.history.scale
+        mean, deviation = self._scale
         rewards = torch.from_numpy((samples.rewards - np.float32(mean)) / np.float32(deviation))
         errors = torch.from_numpy(samples.errors / np.float32(deviation))
         self._critic.teach(samples.genes, rewards, errors)

@@ -61,7 +61,7 @@ class Window:
         if found is None:
             return
         length = self._genes.shape[1]
-        if found.shape != (len(found), length) or found.dtype != np.int16:
+        if found.ndim != 2 or found.shape[1] != length or found.dtype != np.int16:
             what = f"{found.dtype} of shape {found.shape}"
             raise InvalidAgentRequest(f"arrays.{WINDOW}.genes", what, f"int16 of shape (n, {length})")
         self._genes = found

@@ -51,15 +51,12 @@ class Flat:
         return {name: parameter.numpy() for name, parameter in self._parameters.items()}
 
 
-def take(
-    given: Mapping[str, npt.NDArray[np.generic]], block: str, targets: Mapping[str, npt.NDArray[np.generic]]
-) -> None:
+def take(given: Named, block: str, targets: Named) -> None:
     """Copies a block of the state into arrays by name; raises as `Flat.fill`."""
     for name, target in targets.items():
         found = given.get(name)
-        key, expected = f"arrays.{block}.{name}", f"{target.dtype} of shape {target.shape} by choices and options"
-        if found is None:
-            raise InvalidAgentRequest(key, "nothing", expected)
-        if (found.shape, found.dtype) != (target.shape, target.dtype):
-            raise InvalidAgentRequest(key, f"{found.dtype} of shape {found.shape}", expected)
+        if found is None or found.shape != target.shape or found.dtype != target.dtype:
+            what = "nothing" if found is None else f"{found.dtype} of shape {found.shape}"
+            expected = f"{target.dtype} of shape {target.shape} by choices and options"
+            raise InvalidAgentRequest(f"arrays.{block}.{name}", what, expected)
         np.copyto(target, found)

@@ -71,11 +71,6 @@ class History(NamedTuple):
                 )
         return cls(**found)
 
-    @property
-    def scale(self) -> Scale:
-        """Of the rewards."""
-        return Scale.of(self.rewards)
-
     def with_more(self, genes: Genes, rewards: Floats, errors: Floats, most: int) -> History:
         """Returns the history with further samples, at most the `most` latest of all."""
         return History(

@@ -1,7 +1,7 @@
 """What the policy learns by: PPO's clipped objective, and REINFORCE, both with a terminal reward and a baseline.
 
-Each function returns a loss and its gradient. All tokens of a sample have its advantage: there is one reward, at the end,
-and it is not discounted.
+Each function returns a loss and its gradient. All tokens of a sample have its advantage: there is one reward, at the
+end, and it is not discounted.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ Genes = npt.NDArray[np.int16]
 Options = TypeVar("Options", bound=Config)
 
 _KEYS = ("choices", "agent", "critic", "seed", "carry", "learn", "draw")
+_MOST = (1 << 64) - 1  # that a digest of seeds can hold
 
 
 @dataclass(frozen=True)
@@ -67,29 +68,42 @@ def read(request: Mapping[str, Any]) -> Request:
     Raises:
         InvalidAgentRequest: naming the key, what was found, and what was expected.
     """
-    if unknown := sorted(set(request) - set(_KEYS)):
-        raise InvalidAgentRequest(unknown[0], "an unknown key", f"one of {', '.join(_KEYS)}")
+    _known("", request, _KEYS)
     choices = _choices(request.get("choices"))
-    critic, learn, draw = (request.get(key) for key in ("critic", "learn", "draw"))
-    carry = bool(request.get("carry", False))
+    critic, learn, draw = (_map(key, request.get(key)) for key in ("critic", "learn", "draw"))
+    carry = request.get("carry", False)
+    if not isinstance(carry, bool):
+        raise InvalidAgentRequest("carry", repr(carry), "true or false")
     if carry and critic is None:
         raise InvalidAgentRequest("carry", "a critic to carry over, and `critic` absent", "the critic's options")
     return Request(
         choices=choices,
-        agent=_options(AgentOptions, "agent", request.get("agent") or {}),
+        agent=_options(AgentOptions, "agent", _map("agent", request.get("agent")) or {}),
         critic=None if critic is None else _options(CriticOptions, "critic", critic),
-        seed=_integer("seed", request.get("seed"), 0),
+        seed=_integer("seed", request.get("seed"), 0, _MOST),
         carry=carry,
         learn=None if learn is None else _lesson(learn, choices),
         draw=None if draw is None else _draw(draw),
     )
 
 
+def _map(key: str, value: Any) -> Mapping[str, Any] | None:
+    if value is not None and not isinstance(value, Mapping):
+        raise InvalidAgentRequest(key, repr(value), "a map")
+    return value
+
+
+def _known(prefix: str, values: Mapping[str, Any], keys: Sequence[str]) -> None:
+    if unknown := sorted(set(values) - set(keys)):
+        raise InvalidAgentRequest(prefix + unknown[0], "an unknown key", f"one of {', '.join(keys)}")
+
+
 def _choices(value: Any) -> tuple[int, ...]:
     expected = "the number of choices at each position, integers of 1 or more"
     if not isinstance(value, list | tuple) or not value:
         raise InvalidAgentRequest("choices", repr(value), expected)
-    if odd := [each for each in value if not isinstance(each, int) or not 1 <= each <= np.iinfo(np.int16).max]:
+    most = np.iinfo(np.int16).max
+    if odd := [each for each in value if isinstance(each, bool) or not isinstance(each, int) or not 1 <= each <= most]:
         raise InvalidAgentRequest("choices", repr(odd[0]), expected)
     return tuple(value)
 
@@ -105,18 +119,21 @@ def _options(model: type[Options], key: str, values: Mapping[str, Any]) -> Optio
         raise InvalidAgentRequest(name, repr(first["input"]), expected) from None
 
 
-def _integer(key: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidAgentRequest(key, repr(value), f"an integer of {least} or more")
+def _integer(key: str, value: Any, least: int, most: int | None = None) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        expected = f"an integer of {least} or more" if most is None else f"an integer from {least} to {most}"
+        raise InvalidAgentRequest(key, repr(value), expected)
     return value
 
 
 def _draw(values: Mapping[str, Any]) -> Draw:
+    _known("draw.", values, [field.name for field in fields(Draw)])
     count = _integer("draw.count", values.get("count"), 1)
     return Draw(count, _integer("draw.most_trusted", values.get("most_trusted"), 0))
 
 
 def _lesson(values: Mapping[str, Any], choices: tuple[int, ...]) -> Lesson:
+    _known("learn.", values, [field.name for field in fields(Lesson)])
     rewards = _array(values, "rewards", np.float32, (None,))
     shape = (len(rewards), len(choices))
     genes = _array(values, "genes", np.int64, shape)
@@ -139,7 +156,10 @@ def _lesson(values: Mapping[str, Any], choices: tuple[int, ...]) -> Lesson:
 
 def _array(values: Mapping[str, Any], name: str, dtype: Any, shape: tuple[int | None, ...]) -> Any:
     """Returns an array of this type and shape, None being any length; numbers of the same kind are converted."""
-    found = np.asarray(values.get(name))
+    try:
+        found = np.asarray(values.get(name))
+    except ValueError:
+        raise InvalidAgentRequest(f"learn.{name}", "rows of different lengths", "an array") from None
     words = ", ".join("n" if length is None else str(length) for length in shape)
     expected = f"an array of {np.dtype(dtype).name} of shape ({words}{',' * (len(shape) == 1)})"
     fits = len(shape) == found.ndim and all(a in (None, b) for a, b in zip(shape, found.shape, strict=True))
