@@ -89,6 +89,7 @@ def test_the_number_of_threads_plays_no_part(begun: tuple[State, Answer]) -> Non
     finally:
         torch.set_num_threads(before)
     assert same(results[0][0], results[1][0])
+    assert same(results[0][1], results[1][1])
 
 
 @pytest.mark.parametrize("kind", ["ppo", "reinforce"])
@@ -229,6 +230,15 @@ def refused(asked: dict[str, Any], key: str, state: State | None = None) -> str:
         ({"carry": True}, "carry"),
         ({"carry": True, "critic": CRITIC}, "carry"),
         ({"temperature": 1}, "temperature"),
+        ({"choices": [True, 2]}, "choices"),
+        ({"seed": 1 << 64}, "seed"),
+        ({"carry": "no"}, "carry"),
+        ({"agent": "ppo"}, "agent"),
+        ({"critic": True}, "critic"),
+        ({"learn": []}, "learn"),
+        ({"learn": {"reward": 1.0}}, "learn.reward"),
+        ({"draw": 3}, "draw"),
+        ({"draw": {"count": 3, "most_trusted": 1, "cap": 2}}, "draw.cap"),
     ],
 )
 def test_a_request_that_cannot_be_is_refused(changes: dict[str, Any], key: str) -> None:
@@ -262,6 +272,7 @@ def test_a_sample_that_cannot_be_is_named(name: str, index: Any, value: float, k
     [
         ("rewards", None),
         ("rewards", np.zeros((8, 1), np.float32)),
+        ("rewards", [[1.0], [1.0, 2.0]]),
         ("weights", np.zeros(7, np.float32)),
         ("genes", np.zeros((8, 5), np.int16)),
         ("genes", np.zeros((8, 4), np.float32)),
@@ -288,5 +299,5 @@ def test_a_state_of_another_agent_is_refused(begun: tuple[State, Answer]) -> Non
     assert "nothing" in refused(on(answer), "arrays.uncertainty.weight0", without)
     plain_ppo, _ = iterate(None, request())
     refused(request(critic=CRITIC, carry=True), "arrays.value.weight0", plain_ppo)
-    odd = state | {"window": {"genes": np.zeros((2, 2), np.int16)}}
-    refused(on(answer), "arrays.window.genes", odd)
+    for genes in (np.zeros((2, 2), np.int16), np.array(3, np.int16)):
+        refused(on(answer), "arrays.window.genes", state | {"window": {"genes": genes}})
