@@ -169,6 +169,7 @@ class KnowledgePool:
         if names:
             self._table.append(batch)
         self._write({"type": "entries"} | (of_batch(batch) if names else {}))
+        self._note_uses()
         self._tidy()
         return len(names)
 
@@ -255,7 +256,7 @@ class KnowledgePool:
                 self._file.sync()
 
     def _note_uses(self) -> None:
-        if self._counts != self._noted and self._sequence:
+        if (self._used or self._counts != self._noted) and self._sequence:
             rows = np.array(sorted(self._used), dtype="<u4")
             uses = self._table.entries.all["use"][rows]
             self._write({"type": "uses", "rows": rows.tobytes(), "use": uses.tobytes()})

@@ -286,6 +286,30 @@ def test_a_match_of_long_ago_counts_less_than_one_of_now(tmp_path: Path) -> None
     assert left(pool) == [2]
 
 
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "killed"])
+def test_a_match_before_a_contribution_counts_after_a_restart(tmp_path: Path, closed: bool) -> None:
+    pool = filled(tmp_path, networks=3)
+    pool.match(asking(drawn(1), bar=1.0), searches=["a"])
+    pool.add(4, "a", contribution(4, drawn(4)), SIZES)
+    if closed:
+        pool.close()
+    again = KnowledgePool.open(tmp_path)
+    again.evict(450, ())
+    assert left(again) == [1]
+
+
+def test_entries_that_were_matched_before_others_went_do_no_harm(tmp_path: Path) -> None:
+    pool = filled(tmp_path, networks=3)
+    pool.match(asking(drawn(3), bar=1.0), searches=["a"])
+    pool.add(4, "a", contribution(4, drawn(3)))
+    assert pool.forget([f"{1:064x}"]) == 4
+    pool.match(asking(drawn(3), bar=1.0), searches=["a"])
+    assert pool.forget([f"{2:064x}"]) == 4
+    pool.close()
+    again = KnowledgePool.open(tmp_path)
+    assert (again.damage, left(again)) == ("", [3])
+
+
 def test_a_quota_neither_counts_nor_takes_what_a_live_checkpoint_needs(tmp_path: Path) -> None:
     pool = filled(tmp_path)
     live = {f"{number:064x}" for number in (1, 2, 3)}

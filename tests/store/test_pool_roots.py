@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
         made = made.model_copy(update={"blocks": made.blocks[1:3]})
         row = store.journal.append([WeightsPooled(search="a", call=0, contribution=made)])
         pool = KnowledgePool.open(tmp_path)
-        pool.add(row, "a", made)
+        pool.add(row, "a", made, dict.fromkeys(names(1, 2), 100))
         pool.close()
     then = time.time() - 10_000
     for path in (*(tmp_path / "blobs" / "packs").rglob("*"), *(tmp_path / "manifests").rglob("*")):
@@ -148,6 +148,17 @@ def test_check_tells_of_a_damaged_file_and_changes_nothing(folder: Path) -> None
     assert (problem.kind, problem.where) == ("pool", str(path))
     assert "made anew from the journal" in problem.message
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["lost", "damaged"])
+def test_what_a_quota_took_is_not_missed_when_the_file_that_said_so_is_gone(folder: Path, lost: bool) -> None:
+    pool = KnowledgePool.open(folder)
+    assert pool.evict(0, ()).entries == 2
+    pool.close()
+    assert collect(folder, dry_run=False).manifests_removed == 1
+    path = folder / "pool" / "entries"
+    path.unlink() if lost else flip(path, path.stat().st_size // 2)
+    assert [problem.where for problem in check(folder).problems] == ([] if lost else [str(path)])
 
 
 def features(folder: Path) -> dict[str, list[str]]:
