@@ -12,6 +12,10 @@ With COLDFRAME_NASBENCH201 the same is told of the ranks in the benchmark's tabl
 seeds). It is the fairer judge: the ranks that count come from trainings that share seeds, and so initial weights and
 the order of images, with those from random weights and not with those from the pool.
 
+`--ablations` asks where a gain comes from, or why there is none: trainings of half the length that inherit equal keys
+alone (stem, reductions and last normalisation, no cell), and such that inherit all of a network from the same
+architecture trained on the odd classes, which is what a pool could give at best.
+
 Every search is run by coldframe in one store: started again, the command goes on where it was.
 """
 
@@ -49,6 +53,8 @@ RECIPE: dict[str, Any] = {
     "nesterov": True,
     "weight_decay": 5e-4,
 }
+SEED, SOURCE_SEED = 7, 8
+"""Of what is drawn and trained on the even classes, and on the odd ones."""
 BINS = 20
 Floats = npt.NDArray[np.float64]
 
@@ -76,11 +82,14 @@ class Experiment:
         sources: how many are trained on the odd classes.
         epochs: of a training; the ranks that count come from three times as many.
         workers: processes that train.
+        ablations: whether to run those too.
     """
 
-    def __init__(self, folder: Path, *, networks: int, sources: int, epochs: int, workers: int) -> None:
+    def __init__(
+        self, folder: Path, *, networks: int, sources: int, epochs: int, workers: int, ablations: bool = False
+    ) -> None:
         self._folder, self._store, self._workers = folder, folder / "store", workers
-        self._networks, self._sources, self.epochs = networks, sources, epochs
+        self._networks, self._sources, self._epochs, self._ablations = networks, sources, epochs, ablations
 
     def split(self, images: Path) -> None:
         """Writes the two tasks: the odd and the even classes, each renumbered from 0."""
@@ -100,19 +109,23 @@ class Experiment:
 
     def run(self) -> dict[str, Learning]:
         """Runs all searches that are not finished yet; returns what each learnt."""
-        half, long = max(1, self.epochs // 2), 3 * self.epochs
-        source = self._search("source", "odd", self._sources, self.epochs, 8, contribute=True)
+        epochs, half = self._epochs, max(1, self._epochs // 2)
+        source = self._search("source", "odd", self._sources, epochs, SOURCE_SEED, contribute=True)
         pool = {"inherit_from": [source]}
         plans: dict[str, tuple[int, dict[str, Any]]] = {
-            "truth": (long, {}),
-            "random": (self.epochs, {}),
-            "inherited": (self.epochs, pool),
+            "truth": (3 * epochs, {}),
+            "random": (epochs, {}),
+            "inherited": (epochs, pool),
             "random-half": (half, {}),
             "inherited-half": (half, pool),
         }
+        if self._ablations:
+            same = self._search("source-same", "odd", self._networks, epochs, SEED, contribute=True)
+            plans["equal-keys-half"] = (half, pool | {"similarity": 1.0})
+            plans["same-networks-half"] = (half, {"inherit_from": [same]})
         return {
-            name: self._learning(self._search(name, "even", self._networks, epochs, 7, **options))
-            for name, (epochs, options) in plans.items()
+            name: self._learning(self._search(name, "even", self._networks, length, SEED, **options))
+            for name, (length, options) in plans.items()
         }
 
     def _search(self, name: str, task: str, candidates: int, epochs: int, seed: int, **options: Any) -> str:
@@ -220,6 +233,9 @@ def report(found: dict[str, Learning], table: str | None) -> Iterator[str]:
         yield from _ranks(name, judge, accuracies)
     yield from _accuracies(accuracies)
     yield from _pool(found["inherited"].answers)
+    for name, judge in judges.items():
+        yield from _ablations(f"rho with {name}", judge, accuracies)
+    yield from _ablations("mean accuracy", None, accuracies)
 
 
 def _ranks(name: str, judge: Floats, accuracies: dict[str, Floats]) -> Iterator[str]:
@@ -230,6 +246,16 @@ def _ranks(name: str, judge: Floats, accuracies: dict[str, Floats]) -> Iterator[
     yield from _saved("rho", whole)
     half = judged(judge, accuracies["random-half"], accuracies["inherited-half"])
     yield from _half("rho", whole, half, ".3f")
+
+
+def _ablations(name: str, judge: Floats | None, accuracies: dict[str, Floats]) -> Iterator[str]:
+    """Yields how the trainings of half the length end, beside those from random weights."""
+    for other in ("inherited-half", "equal-keys-half", "same-networks-half"):
+        if other in accuracies and "same-networks-half" in accuracies:
+            pair = accuracies["random-half"], accuracies[other]
+            curves = means(*pair) if judge is None else judged(judge, *pair)
+            gain = curves.inherited[:, -1] - curves.random[:, -1]
+            yield f"{name}, {other} less random-half: {_between(gain, '+.4f' if judge is None else '+.3f')}"
 
 
 def _accuracies(accuracies: dict[str, Floats]) -> Iterator[str]:
@@ -301,6 +327,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=30, help="networks on the even classes")
     parser.add_argument("--sources", type=int, default=40, help="networks on the odd classes, which fill the pool")
     parser.add_argument("--epochs", type=int, default=12, help="epochs of a training")
+    parser.add_argument("--ablations", action="store_true", help="also what inheriting less, or more, would give")
     parser.add_argument("--workers", type=int, default=2, help="processes that train")
     arguments = parser.parse_args()
     if not os.environ.get(DATA):
@@ -314,6 +341,7 @@ def main() -> None:
             sources=arguments.sources,
             epochs=arguments.epochs,
             workers=arguments.workers,
+            ablations=arguments.ablations,
         )
         experiment.split(Path(os.environ[DATA]))
         for line in report(experiment.run(), os.environ.get(TABLE)):
