@@ -12,7 +12,7 @@ from store.pool_keys import KeyIndex, Nearest, pack
 from store.pool_table import Kind, PoolTable
 from store.records.knowledge import Inheritance, InheritedBlock, PoolQuery
 
-_VIEWS = 8
+_VIEWS = 4
 _ROW_BITS = 40
 
 

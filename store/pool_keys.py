@@ -7,25 +7,26 @@ dimensions is one machine word, and a comparison is one `&` and one count of bit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Words = npt.NDArray[np.uint64]
-Half = npt.NDArray[np.uint32]
+Piece = npt.NDArray[np.uint32]
 Integers = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.uint32]
 
 NO_RANK = np.uint64(2**64 - 1)
 _WORD = 64
-_HALF = 32
+_PIECE = 22
 _CHUNK = 1 << 15
 _SMALLEST_MERGE = 4096
 _TAIL_SHARE = 16
 _SCAN_SHARE = 4
-_WORTH = 2
-"""Where half words have almost as many values as there are keys, comparing with the keys is faster."""
+_WORTH = 8
+"""Where there are not so many times as many keys as values of pieces, comparing with every key is faster."""
 
 _BYTE_WORDS = 3
 """Up to so many words of bits can be counted in one byte."""
@@ -64,10 +65,10 @@ class Nearest(NamedTuple):
 class KeyIndex:
     """Keys, each with a rank that settles ties: of equally near entries the one of the lowest rank is the nearest.
 
-    Every half word (32 bits) is indexed by itself: its different values, and which keys have them. One-hot bits leave
-    few different values (at most some 130,000), so a question is compared with all of them. Then the keys are looked at
-    whose half words have most in common with the question's, for as long as a key that was not looked at could still be
-    as near as the best (multi-index hashing; Norouzi, Punjani and Fleet, 2012). Where that would be most of the keys,
+    Each third of a word (22 bits) is indexed by itself: its different values, and which keys have them. One-hot bits
+    leave a few thousand different values, so a question is compared with all of them. Then the keys are looked at whose
+    pieces have most in common with the question's, for as long as a key that was not looked at could still be as near
+    as the best (multi-index hashing; Norouzi, Punjani and Fleet, 2012). Where that would be a large share of the keys,
     all are compared one after the other. New keys wait in a tail, which is compared as a whole.
 
     Args:
@@ -113,24 +114,26 @@ Best = tuple[int, np.uint64]
 
 
 class _Indexed:
-    """Keys (width, n) with an index of each half word that differs between them."""
+    """Keys (width, n) with an index of each piece."""
 
     def __init__(self, keys: Words, ranks: Words) -> None:
-        self.keys, self.ranks = keys, ranks
-        self._parts = [_Part(half) for half in _halves(keys)]
+        # In the order of the first piece: keys that have it in common then lie side by side in memory.
+        order = np.argsort(next(_pieces(keys)), kind="stable")
+        self.keys, self.ranks = np.ascontiguousarray(keys[:, order]), ranks[order]
+        self._parts = [_Part(piece) for piece in _pieces(self.keys)]
 
     def nearest(self, question: Words) -> Best:
         best: Best = 0, NO_RANK
         if not len(self.ranks):
             return best
-        halves = [half[0] for half in _halves(question[:, None])]
-        rows = min((part.having(half) for part, half in zip(self._parts, halves, strict=True)), key=len)
-        best = _better(self.keys[:, rows], self.ranks[rows], question, best)
+        pieces = [piece[0] for piece in _pieces(question[:, None])]
+        rows = min((part.having(piece) for part, piece in zip(self._parts, pieces, strict=True)), key=len)
+        best = self._better(rows, question, best)
         if best[0] == np.bitwise_count(question).sum():
-            return best  # no key is nearer, and all that are as near have these halves
+            return best  # no key is nearer, and all that are as near have these pieces
         if len(self.ranks) < _WORTH * sum(len(part.values) for part in self._parts):
             return _scan(self.keys, self.ranks, question, best)
-        asked = [_Asked(part, half) for part, half in zip(self._parts, halves, strict=True)]
+        asked = [_Asked(part, piece) for part, piece in zip(self._parts, pieces, strict=True)]
         left = len(self.ranks) // _SCAN_SHARE + _CHUNK
         # A key in none of the groups that were looked at has at most so many bits in common with the question.
         while sum(one.level for one in asked) >= max(best[0], 1):
@@ -138,32 +141,36 @@ class _Indexed:
             left -= cheapest.rows
             if left < 0:
                 return _scan(self.keys, self.ranks, question, best)
-            rows = cheapest.take()
-            best = _better(self.keys[:, rows], self.ranks[rows], question, best)
+            best = self._better(cheapest.take(), question, best)
         return best
+
+    def _better(self, rows: Rows, question: Words, best: Best) -> Best:
+        """Returns the better of what was found and what is nearest among some of the keys."""
+        common = _common([word.take(rows) for word in self.keys], question)
+        return _best(common, lambda nearest: self.ranks[rows[nearest]], best)
 
 
 class _Part:
-    """The different values of one half word, and the keys that have each."""
+    """The different values of one piece, and the keys that have each."""
 
-    def __init__(self, half: Half) -> None:
-        self.order = np.argsort(half).astype(np.uint32)
-        ordered = half[self.order]
-        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(half)])
+    def __init__(self, piece: Piece) -> None:
+        self.order = np.argsort(piece, kind="stable").astype(np.uint32)
+        ordered = piece[self.order]
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(piece)])
         self.values, self.starts = ordered[starts], starts
-        self.lengths = np.diff(starts, append=len(half))
+        self.lengths = np.diff(starts, append=len(piece))
         # Written over by each question: new memory for each would cost as much as the comparison.
         self._bits, self._common = np.empty_like(self.values), np.empty(len(self.values), dtype=np.uint8)
 
-    def common(self, half: np.uint32) -> npt.NDArray[np.uint8]:
+    def common(self, piece: np.uint32) -> npt.NDArray[np.uint8]:
         """Returns how many bits each value has in common with that of a question; valid until the next question."""
-        np.bitwise_and(self.values, half, out=self._bits)
+        np.bitwise_and(self.values, piece, out=self._bits)
         return np.bitwise_count(self._bits, out=self._common)
 
-    def having(self, half: np.uint32) -> npt.NDArray[np.uint32]:
+    def having(self, piece: np.uint32) -> Rows:
         """Returns the keys that have a value."""
-        group = int(np.searchsorted(self.values, half))
-        if group == len(self.values) or self.values[group] != half:
+        group = int(np.searchsorted(self.values, piece))
+        if group == len(self.values) or self.values[group] != piece:
             return self.order[:0]
         return self.order[self.starts[group] : self.starts[group] + self.lengths[group]]
 
@@ -176,12 +183,12 @@ class _Asked:
         rows: how many keys they have.
     """
 
-    def __init__(self, part: _Part, half: np.uint32) -> None:
-        self._part, self._common = part, part.common(half)
+    def __init__(self, part: _Part, piece: np.uint32) -> None:
+        self._part, self._common = part, part.common(piece)
         self.level = int(self._common.max()) + 1
         self._next()
 
-    def take(self) -> npt.NDArray[np.uint32]:
+    def take(self) -> Rows:
         """Returns the keys of the next groups."""
         lengths = self._part.lengths[self._groups]
         before = np.cumsum(lengths) - lengths
@@ -195,10 +202,10 @@ class _Asked:
         self.rows = int(self._part.lengths[self._groups].sum())
 
 
-def _halves(keys: Words) -> Iterator[Half]:
+def _pieces(keys: Words) -> Iterator[Piece]:
     for word in keys:
-        yield (word >> np.uint64(_HALF)).astype(np.uint32)
-        yield word.astype(np.uint32)
+        for start in range(0, _WORD, _PIECE):
+            yield (word >> np.uint64(start) & np.uint64((1 << _PIECE) - 1)).astype(np.uint32)
 
 
 def _joined(pieces: Sequence[tuple[Words, Words]]) -> tuple[Words, Words]:
@@ -213,28 +220,35 @@ def _lowest(keys: Words, ranks: Words) -> tuple[Words, Words]:
     return np.ascontiguousarray(ordered[:, first]), ranks[order][first]
 
 
-def _common(keys: Words, question: Words) -> npt.NDArray[Any]:
-    """Returns the equal tokens of each key (width, n) and the question."""
-    common: npt.NDArray[Any] = np.bitwise_count(keys[0] & question[0])
-    if len(keys) > _BYTE_WORDS:
+def _common(keys: Iterable[Words], question: Words) -> npt.NDArray[Any]:
+    """Returns the equal tokens of each key and the question; keys come word by word, (n,) each."""
+    counts = (np.bitwise_count(key & word) for key, word in zip(keys, question, strict=True))
+    common: npt.NDArray[Any] = next(counts)
+    if len(question) > _BYTE_WORDS:
         common = common.astype(np.uint16)
-    for word in range(1, len(keys)):
-        common += np.bitwise_count(keys[word] & question[word])
+    for more in counts:
+        common += more
     return common
 
 
-def _better(keys: Words, ranks: Words, question: Words, best: Best) -> Best:
-    """Returns the better of what was found and what is nearest among some keys."""
-    common = _common(keys, question)
+def _best(common: npt.NDArray[Any], ranks: Callable[[npt.NDArray[np.bool_]], Words], best: Best) -> Best:
+    """Returns the better of what was found and what is nearest among some keys.
+
+    Args:
+        common: equal tokens of each.
+        ranks: returns the ranks of those of them that are chosen by a mask.
+        best: what was found.
+    """
     equal = int(common.max(initial=0))
     if equal < max(best[0], 1):
         return best
-    lowest = ranks[common == equal].min()
+    lowest = ranks(common == equal).min()
     return equal, lowest if equal > best[0] else min(best[1], lowest)
 
 
 def _scan(keys: Words, ranks: Words, question: Words, best: Best) -> Best:
     """Compares a question with every key, a piece at a time that stays in the processor's cache."""
     for start in range(0, len(ranks), _CHUNK):
-        best = _better(keys[:, start : start + _CHUNK], ranks[start : start + _CHUNK], question, best)
+        piece = slice(start, start + _CHUNK)
+        best = _best(_common(keys[:, piece], question), ranks[piece].__getitem__, best)
     return best

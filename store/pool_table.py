@@ -10,10 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from store.pool_keys import Integers, Words, words_of
+from store.pool_keys import Integers, Rows, Words, words_of
 from store.records.knowledge import Contribution
-
-Rows = npt.NDArray[np.uint32]
 
 CONTRIBUTION = np.dtype(
     [("manifest", "<u4"), ("search", "<u4"), ("kind", "<u4"), ("generation", "<u4"), ("accuracy", "<f8")]
