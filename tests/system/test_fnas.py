@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 import subprocess
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -21,11 +21,12 @@ from store.records.events import (
     JobFailed,
     JobSucceeded,
     Requested,
+    SearchOpened,
     WeightsMatched,
     WeightsPooled,
 )
 from store.records.outcomes import Trained
-from store.records.requests import Compute, Train
+from store.records.requests import AnyRequest, Compute, Train
 from tests.store.builders import flip
 from tests.system import harness
 from tests.system.test_kill import assert_same_search, assert_sound
@@ -96,35 +97,67 @@ def turned(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f'name = "npz"\npath = "{path}"'
 
 
+class Second(NamedTuple):
+    """A search on the other task, in a copy of the first one's store: on from its critic and its damaged pool.
+
+    Attributes:
+        store: the copy.
+        said: what the run printed.
+        source: the checkpoint with the damaged block, of which the first search's networks had started.
+        seen: the journal.
+        id: the search's.
+    """
+
+    store: Path
+    said: str
+    source: str
+    seen: list[AnyEvent]
+    id: str
+
+    @property
+    def matched(self) -> list[WeightsMatched]:
+        return [event for event in self.seen if isinstance(event, WeightsMatched) and event.search == self.id]
+
+    @property
+    def asked(self) -> list[AnyRequest]:
+        return [event.request for event in self.seen if isinstance(event, Requested) and event.search == self.id]
+
+
 @pytest.fixture(scope="module")
-def second(first: Path, turned: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the first store, with a search on the other task that went on from the first one's critic and pool."""
+def second(first: Path, turned: str, tmp_path_factory: pytest.TempPathFactory) -> Second:
     folder = tmp_path_factory.mktemp("second")
-    shutil.copytree(first, folder / "store")
-    harness.run(spec(folder, "second", strategy=TRANSFER, data=turned), folder / "store")
-    return folder / "store"
+    store = folder / "store"
+    shutil.copytree(first, store)
+    (answer, *_) = [event for event in harness.events(first) if isinstance(event, WeightsMatched)]
+    checkpoint, _, block = answer.inheritance.blocks[0].source.partition("/")
+    damage(store, checkpoint, block)
+    path = spec(folder, "second", strategy=TRANSFER, data=turned)
+    said = harness.coldframe("run", str(path), "--store", str(store))
+    seen = harness.events(store)
+    return Second(store, said, checkpoint, seen, search_of(seen, "second"))
 
 
-def matched(seen: list[AnyEvent], search: str) -> list[WeightsMatched]:
-    return [event for event in seen if isinstance(event, WeightsMatched) and event.search == search]
+def damage(store: Path, checkpoint: str, block: str) -> None:
+    """Flips a bit of one of a block's blobs, in the pack that holds it."""
+    checkpoints = CheckpointStore(store)
+    blob = next(part.blob for part in checkpoints.manifest(checkpoint).blocks if part.block == block)
+    place = checkpoints.blobs.locate([blob])[blob]
+    (pack,) = [path for path in checkpoints.blobs.packs.rglob("zarr.json") if blob in path.read_text()]
+    flip(pack.with_name("c.0"), place.offset)
+    checkpoints.close()
 
 
-def search_of(store: Path, name: str) -> str:
-    listed = json.loads(harness.coldframe("list", "--store", str(store), "--json"))
-    (found,) = [str(one["search"]) for one in listed if one["name"] == name]
+def search_of(seen: list[AnyEvent], name: str) -> str:
+    (found,) = [event.search for event in seen if isinstance(event, SearchOpened) and event.spec.name == name]
     return found
-
-
-def requests_of(seen: list[AnyEvent], search: str) -> list[Requested]:
-    return [event for event in seen if isinstance(event, Requested) and event.search == search]
 
 
 @pytest.mark.slow
 def test_a_search_that_is_killed_again_and_again_learns_and_finds_the_same(tmp_path: Path, first: Path) -> None:
     store, path = tmp_path / "store", spec(tmp_path, "first")
     rng = random.Random(5)
-    for workers in ("2", "1", "1"):
-        upto = (len(harness.events(store)) if store.exists() else 0) + rng.randint(8, 24)
+    for workers in ("2", "1"):
+        upto = (len(harness.events(store)) if store.exists() else 0) + rng.randint(12, 30)
         process = harness.start(path, store, "--workers", workers)
         harness.wait_for(process, store, partial(reached, upto))
         kill_after(rng.uniform(0.0, 0.2), process)
@@ -159,63 +192,37 @@ def answers(store: Path) -> list[WeightsMatched | WeightsPooled]:
     return sorted(found, key=lambda event: event.call)
 
 
-def test_a_second_search_goes_on_from_the_critic_and_the_pool_of_the_first(first: Path, second: Path) -> None:
-    before, seen = harness.result(first), harness.events(second)
-    search = search_of(second, "second")
-    asked = [event.request for event in requests_of(seen, search)]
-    steps = [request for request in asked if isinstance(request, Compute)]
-    assert steps[0].state == before["state"], "the agent begins with what the first search's critic has learnt"
+def test_a_second_search_goes_on_from_the_critic_and_the_pool_of_the_first(first: Path, second: Second) -> None:
+    steps = [request for request in second.asked if isinstance(request, Compute)]
+    assert steps[0].state == harness.result(first)["state"], "it begins with what the first search's critic has learnt"
     assert unpack(steps[0].arguments)[0]["carry"] is True
-    pooled = {event.contribution.checkpoint for event in seen if isinstance(event, WeightsPooled)}
-    sources = {block.source for event in matched(seen, search) for block in event.inheritance.blocks}
+    pooled = {event.contribution.checkpoint for event in second.seen if isinstance(event, WeightsPooled)}
+    sources = {block.source for event in second.matched for block in event.inheritance.blocks if block.source}
     assert {source.split("/")[0] for source in sources} <= pooled
-    trained = [request.candidate for request in asked if isinstance(request, Train)]
+    trained = [request.candidate for request in second.asked if isinstance(request, Train)]
     assert trained
     assert all(candidate.initial for candidate in trained), "nothing was warmed up: all of them inherit"
     assert not any("head" in block for candidate in trained for block in candidate.initial), "but no classifier"
-    result = harness.result(second)
-    assert result["curves"]["iteration_match_ratio"][0] == 1.0
-    assert {one["accuracy"] is not None for one in result["history"]} == {True}
+    assert harness.result(second.store)["curves"]["iteration_hit_ratio"][0] == 1.0
 
 
-def test_a_corrupt_block_of_the_pool_is_set_aside_and_told_and_another_one_is_taken(
-    first: Path, second: Path, turned: str, tmp_path: Path
-) -> None:
-    search = search_of(second, "second")
-    source = matched(harness.events(second), search)[0].inheritance.blocks[-1].source
-    checkpoint, block = source.split("/")
-    store = tmp_path / "store"
-    shutil.copytree(first, store)
-    damage(store, checkpoint, block)
-    assert json.loads(harness.coldframe("check", "--store", str(store), "--json", expected=1))["problems"]
-    said = harness.coldframe(
-        "run", str(spec(tmp_path, "second", strategy=TRANSFER, data=turned)), "--store", str(store)
-    )
-    assert "of which an inherited block could not be read" in said
-    seen = harness.events(store)
-    refused = [event.outcome for event in seen if isinstance(event, JobFailed)]
+def test_a_corrupt_block_of_the_pool_is_set_aside_and_told_and_another_one_is_taken(second: Second) -> None:
+    assert "of which an inherited block could not be read" in second.said
+    refused = [event.outcome for event in second.seen if isinstance(event, JobFailed)]
+    assert refused
     assert {outcome.reason for outcome in refused} == {"corrupt_block"}
-    set_aside = next(place for place, event in enumerate(seen) if isinstance(event, CheckpointQuarantined))
-    assert seen[set_aside].checkpoint == checkpoint  # type: ignore[union-attr]
-    later = [block.source for event in matched(seen[set_aside:], search) for block in event.inheritance.blocks]
+    set_aside = [event.checkpoint for event in second.seen if isinstance(event, CheckpointQuarantined)]
+    assert set(set_aside) == {second.source}
+    place = next(at for at, event in enumerate(second.seen) if isinstance(event, CheckpointQuarantined))
+    later = [event for event in second.matched if second.seen.index(event) > place]
     assert later
-    assert not any(one.startswith(checkpoint) for one in later), "the entry is in the pool no more"
-    history = harness.result(store)["history"]
-    assert all(one["failure"] is None for one in history)
-    ended = [event.outcome for event in seen if isinstance(event, JobSucceeded)]
+    assert not any(block.source.startswith(second.source) for event in later for block in event.inheritance.blocks)
+    history = harness.result(second.store)["history"]
+    assert [one["failure"] for one in history] == [None] * len(history)
+    ended = [event.outcome for event in second.seen if isinstance(event, JobSucceeded)]
     done = {outcome.candidate for outcome in ended if isinstance(outcome, Trained)}
     assert {one["candidate"] for one in history} <= done
-    harness.assert_none_left(store)
-
-
-def damage(store: Path, checkpoint: str, block: str) -> None:
-    """Flips a bit of one of a block's blobs, in the pack that holds it."""
-    checkpoints = CheckpointStore(store)
-    blob = next(part.blob for part in checkpoints.manifest(checkpoint).blocks if part.block == block)
-    place = checkpoints.blobs.locate([blob])[blob]
-    (pack,) = [path for path in checkpoints.blobs.packs.rglob("zarr.json") if blob in path.read_text()]
-    flip(pack.with_name("c.0"), place.offset)
-    checkpoints.close()
+    harness.assert_none_left(second.store)
 
 
 def test_a_pool_of_another_space_is_refused_entry_by_entry_with_the_reason(first: Path, tmp_path: Path) -> None:
@@ -237,6 +244,7 @@ def test_a_pool_of_another_space_is_refused_entry_by_entry_with_the_reason(first
     )
     trained = [one for one in harness.result(store)["history"] if one["accuracy"] is not None]
     assert trained, "from random weights"
-    search = search_of(store, "other")
-    asked = [event.request for event in requests_of(harness.events(store), search)]
+    seen = harness.events(store)
+    search = search_of(seen, "other")
+    asked = [event.request for event in seen if isinstance(event, Requested) and event.search == search]
     assert all(not request.candidate.initial for request in asked if isinstance(request, Train))
