@@ -71,7 +71,7 @@ class FNASOptions(StrategyOptions):
 
     critic_hidden: int = Field(default=200, ge=1, description="units of each layer of V and U (section 6.1)")
     critic_learning_rate: float = Field(default=0.0003, gt=0, description="of V and U; the paper does not say")
-    critic_steps: int = Field(default=4, ge=1, description="steps of V and U on each batch; the paper does not say")
+    critic_steps: int = Field(default=5, ge=1, description="steps of V and U on each batch; the paper does not say")
     critic_replay: int = Field(default=32, ge=1, description="earlier trained samples in a step, beside the new ones")
     trust_threshold: float | None = Field(
         default=None,

@@ -10,7 +10,7 @@ import torch
 from trainers.agent.adam import Adam
 from trainers.agent.critic import Critic, Prediction
 from trainers.agent.flat import Arrays
-from trainers.agent.history import HISTORY, Genes, History, Scale
+from trainers.agent.history import HISTORY, Floats, Genes, History, Scale
 from trainers.agent.options import CriticOptions
 from trainers.agent.request import Lesson
 
@@ -59,6 +59,10 @@ class Appraiser:
     def predict(self, genes: Genes) -> Prediction:
         """Returns V and U in units of the reward; of a standard reward as long as no reward is known."""
         return self._predict(genes, self._scale)
+
+    def predict_uncertainties(self, genes: Genes) -> Floats:
+        """Returns U alone, as `predict`."""
+        return self._critic.predict_uncertainties(genes) * np.float32(self._scale.deviation)
 
     def learn(self, lesson: Lesson, rng: np.random.Generator) -> dict[str, float]:
         """Learns from the trained samples of a batch, if there are any; returns the losses by name.

@@ -21,6 +21,7 @@ Floats = npt.NDArray[np.float32]
 LAYERS = 4
 VALUE, UNCERTAINTY = "value", "uncertainty"
 """Its blocks of the state."""
+_BOTH, _U = slice(None), slice(1, 2)
 _SLOPE = 0.25  # of PReLU for negative numbers, at first (He et al. 2015)
 
 
@@ -96,6 +97,10 @@ class Critic(Flat):
         values, uncertainties = self._forward(self.expand(genes))[0].numpy()
         return Prediction(values, uncertainties)
 
+    def predict_uncertainties(self, genes: npt.NDArray[np.int16]) -> Floats:
+        """Returns what U says, (n,), without asking V."""
+        return self._forward(self.expand(genes), _U)[0][0].numpy()
+
     def teach(self, genes: npt.NDArray[np.int16], rewards: Tensor, errors: Tensor) -> Losses:
         """Returns the losses on n samples, and sets `gradient` to that of their sum.
 
@@ -111,16 +116,17 @@ class Critic(Flat):
         self._back(torch.sign(wrong).div_(len(genes)).unsqueeze(2), layers)
         return Losses(value, uncertainty)
 
-    def _forward(self, embeddings: Tensor) -> tuple[Tensor, list[_Layer]]:
+    def _forward(self, embeddings: Tensor, which: slice = _BOTH) -> tuple[Tensor, list[_Layer]]:
         """Returns V and U, (2, n), of expanded embeddings, (n, sum of choices), and what each layer saw."""
-        found, layers = embeddings.expand(2, *embeddings.shape), []
+        given = {name: values[which] for name, values in self._parameters.items()}
+        found, layers = embeddings.expand(len(given["bias0"]), *embeddings.shape), []
         for layer in range(LAYERS):
             entering = found
-            found = torch.baddbmm(self._parameters[f"bias{layer}"], entering, self._parameters[f"weight{layer}"])
+            found = torch.baddbmm(given[f"bias{layer}"], entering, given[f"weight{layer}"])
             negative = found.clamp(max=0)
             layers.append(_Layer(entering, negative))
             if layer < LAYERS - 1:
-                found.addcmul_(negative, self._parameters[f"slope{layer}"] - 1)
+                found.addcmul_(negative, given[f"slope{layer}"] - 1)
         return found.squeeze(2), layers
 
     def _back(self, gradient: Tensor, layers: list[_Layer]) -> None:

@@ -92,7 +92,7 @@ class Window:
     def _threshold(self, stream: _Stream, critic: Appraiser) -> float:
         if self._options.threshold is not None:
             return self._options.threshold
-        middle = median(critic.predict(self._latest(stream.genes(stream.size))).uncertainties.tolist())
+        middle = median(critic.predict_uncertainties(self._latest(stream.genes(stream.size))).tolist())
         return middle + _ROUNDING * abs(middle)
 
     def _latest(self, genes: Genes) -> Genes:

@@ -26,10 +26,10 @@ class CriticOptions(Config):
 
     hidden: int = Field(default=200, ge=1, description="units of each hidden layer of V and U")
     learning_rate: float = Field(default=0.0003, gt=0, description="Adam's step size for V and U")
-    steps: int = Field(default=4, ge=1, description="steps on each batch of new rewards")
+    steps: int = Field(default=5, ge=1, description="steps on each batch of new rewards")
     batch: int = Field(default=32, ge=1, description="earlier samples that are replayed in a step, beside the new ones")
     history: int = Field(
-        default=1000, ge=1, description="latest samples that are kept for replay: errors of an early V say little of it"
+        default=1000, ge=1, description="latest samples that are kept for replay; errors of an early V say little of it"
     )
     window: int = Field(default=200, ge=1, description="sampled architectures whose U the threshold is the median of")
     threshold: float | None = Field(default=None, gt=0, description="fixed threshold of U, in units of the reward")
