@@ -216,7 +216,7 @@ def test_a_list_that_is_a_named_set_is_the_named_set() -> None:
 @pytest.mark.parametrize(
     ("named", "key", "value", "said"),
     [
-        ({"name": "cells"}, "space.name", "cells", "cell, nasbench201, zoo"),
+        ({"name": "cells"}, "space.name", "cells", "cell, mnas, nasbench201, zoo"),
         ({"name": "cell", "node": 4}, "space.node", 4, "unknown option, expected one of nodes, operations, concat"),
         ({"name": "cell", "nodes": 0}, "space.nodes", 0, "greater than or equal to 1"),
         ({"name": "zoo", "operations": "dart"}, "space.operations", "dart", "darts, nasnet"),
