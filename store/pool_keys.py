@@ -91,13 +91,11 @@ class KeyIndex:
     def nearest(self, questions: Words) -> Nearest:
         """Returns the nearest entry of each question, (n, width): the same as comparing it with every entry."""
         self._settle()
-        equal, ranks = np.zeros(len(questions), dtype=np.int64), np.full(len(questions), NO_RANK)
-        for number, question in enumerate(questions):
-            best = self._main.nearest(question)
-            for tail in self._tail:
-                best = _scan(*tail, question, best)
-            equal[number], ranks[number] = best
-        return Nearest(equal, ranks)
+        found = self._main.nearest(questions)
+        for tail in self._tail:
+            found = [_scan(*tail, question, best) for question, best in zip(questions, found, strict=True)]
+        equal = np.array([best[0] for best in found], dtype=np.int64)
+        return Nearest(equal, np.array([best[1] for best in found], dtype=np.uint64))
 
     def _settle(self) -> None:
         """Joins what was added since the last question, and indexes it when it has grown too long to compare."""
@@ -118,22 +116,38 @@ class _Indexed:
 
     def __init__(self, keys: Words, ranks: Words) -> None:
         # In the order of the first piece: keys that have it in common then lie side by side in memory.
-        order = np.argsort(next(_pieces(keys)), kind="stable")
+        order = np.argsort(next(_pieces(keys)))
         self.keys, self.ranks = np.ascontiguousarray(keys[:, order]), ranks[order]
         self._parts = [_Part(piece) for piece in _pieces(self.keys)]
+        self._pays = len(ranks) >= _WORTH * sum(len(part.values) for part in self._parts)
 
-    def nearest(self, question: Words) -> Best:
-        best: Best = 0, NO_RANK
+    def nearest(self, questions: Words) -> list[Best]:
+        """Returns the nearest key of each question, (n, width)."""
         if not len(self.ranks):
-            return best
-        pieces = [piece[0] for piece in _pieces(question[:, None])]
-        rows = min((part.having(piece) for part, piece in zip(self._parts, pieces, strict=True)), key=len)
-        best = self._better(rows, question, best)
-        if best[0] == np.bitwise_count(question).sum():
-            return best  # no key is nearer, and all that are as near have these pieces
-        if len(self.ranks) < _WORTH * sum(len(part.values) for part in self._parts):
+            return [(0, NO_RANK)] * len(questions)
+        pieces = list(_pieces(questions.T))
+        found = [
+            self._alike(question, each) for question, each in zip(questions, np.stack(pieces, axis=1), strict=True)
+        ]
+        # Where all tokens are equal no key is nearer, and all that are as near have these pieces.
+        whole = np.bitwise_count(questions).sum(axis=1).tolist()
+        rest = [number for number, best in enumerate(found) if best[0] < whole[number]]
+        common = (
+            [part.common(piece[rest]) for part, piece in zip(self._parts, pieces, strict=True)] if self._pays else []
+        )
+        for row, number in enumerate(rest):
+            found[number] = self._search(questions[number], [each[row] for each in common], found[number])
+        return found
+
+    def _alike(self, question: Words, pieces: Piece) -> Best:
+        """Returns the nearest of the keys that have one piece of a question: the one that the fewest have."""
+        having = (part.having(piece) for part, piece in zip(self._parts, pieces, strict=True))
+        return self._better(min(having, key=len), question, (0, NO_RANK))
+
+    def _search(self, question: Words, common: list[npt.NDArray[np.uint8]], best: Best) -> Best:
+        if not common:
             return _scan(self.keys, self.ranks, question, best)
-        asked = [_Asked(part, piece) for part, piece in zip(self._parts, pieces, strict=True)]
+        asked = [_Asked(part, counts) for part, counts in zip(self._parts, common, strict=True)]
         left = len(self.ranks) // _SCAN_SHARE + _CHUNK
         # A key in none of the groups that were looked at has at most so many bits in common with the question.
         while sum(one.level for one in asked) >= max(best[0], 1):
@@ -154,22 +168,20 @@ class _Part:
     """The different values of one piece, and the keys that have each."""
 
     def __init__(self, piece: Piece) -> None:
-        self.order = np.argsort(piece, kind="stable").astype(np.uint32)
+        self.order = np.argsort(piece).astype(np.uint32)
         ordered = piece[self.order]
         starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(piece)])
         self.values, self.starts = ordered[starts], starts
         self.lengths = np.diff(starts, append=len(piece))
-        # Written over by each question: new memory for each would cost as much as the comparison.
-        self._bits, self._common = np.empty_like(self.values), np.empty(len(self.values), dtype=np.uint8)
 
-    def common(self, piece: np.uint32) -> npt.NDArray[np.uint8]:
-        """Returns how many bits each value has in common with that of a question; valid until the next question."""
-        np.bitwise_and(self.values, piece, out=self._bits)
-        return np.bitwise_count(self._bits, out=self._common)
+    def common(self, pieces: Piece) -> npt.NDArray[np.uint8]:
+        """Returns how many bits each piece of a question has in common with each value, (questions, values)."""
+        common: npt.NDArray[np.uint8] = np.bitwise_count(self.values & pieces[:, None])
+        return common
 
     def having(self, piece: np.uint32) -> Rows:
         """Returns the keys that have a value."""
-        group = int(np.searchsorted(self.values, piece))
+        group = int(self.values.searchsorted(piece))
         if group == len(self.values) or self.values[group] != piece:
             return self.order[:0]
         return self.order[self.starts[group] : self.starts[group] + self.lengths[group]]
@@ -179,13 +191,13 @@ class _Asked:
     """A part that is being looked through, from the groups that have most in common with a question downwards.
 
     Attributes:
-        level: how many bits the next groups have in common with it; -1 if none are left.
+        level: how many bits the next groups have in common with it.
         rows: how many keys they have.
     """
 
-    def __init__(self, part: _Part, piece: np.uint32) -> None:
-        self._part, self._common = part, part.common(piece)
-        self.level = int(self._common.max()) + 1
+    def __init__(self, part: _Part, common: npt.NDArray[np.uint8]) -> None:
+        self._part, self._common = part, common
+        self.level = int(common.max()) + 1
         self._next()
 
     def take(self) -> Rows:
