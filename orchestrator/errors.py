@@ -2,6 +2,8 @@
 
 OrchestratorError
 ├── SpecError
+├── ConfigError
+├── WrongState
 ├── TotalLowered
 ├── UnknownSearch
 ├── UnknownId
@@ -42,6 +44,18 @@ class SpecError(OrchestratorError):
         self.file, self.problems = file, tuple(problems)
         lines = "\n".join(f"  {problem}" for problem in self.problems)
         super().__init__(f"{file}: {len(self.problems)} problem{'s' * (len(self.problems) != 1)}\n{lines}")
+
+
+class ConfigError(SpecError):
+    """Raised when the daemon's configuration cannot be used; names every key that is wrong, as `SpecError` does."""
+
+
+class WrongState(OrchestratorError):
+    """Raised when a search cannot be told to do something in the state that it is in."""
+
+    def __init__(self, name: str, status: str, order: str, expected: str) -> None:
+        self.status = status
+        super().__init__(f"search {name} is {status} and cannot be {order}: expected {expected}")
 
 
 class TotalLowered(OrchestratorError):

@@ -68,10 +68,10 @@ class Live:
         with self._lock:
             self._watch.progress(worker, job, message)
 
-    def strategy(self, done: int, total: int, label: str) -> None:
+    def strategy(self, search: str, done: int, total: int, label: str) -> None:
         """Keeps how far the strategy is."""
         with self._lock:
-            self._watch.strategy(done, total, label)
+            self._watch.strategy(search, done, total, label)
 
     def waiting(self, reason: str | None) -> None:
         """Keeps why nothing starts."""

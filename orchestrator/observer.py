@@ -24,8 +24,8 @@ class Observer(Protocol):
         """Takes a worker's heartbeat; these are not journalled."""
         ...
 
-    def strategy(self, done: int, total: int, label: str) -> None:
-        """Takes how far the strategy says it is, e.g. `(120, 560, "cycle 3 of 10")`."""
+    def strategy(self, search: str, done: int, total: int, label: str) -> None:
+        """Takes how far a search's strategy says it is, e.g. `(search, 120, 560, "cycle 3 of 10")`."""
         ...
 
     def waiting(self, reason: str | None) -> None:
@@ -53,7 +53,7 @@ class Silent:
     def progress(self, worker: str, job: str, message: Progress) -> None:
         """Passes over it."""
 
-    def strategy(self, done: int, total: int, label: str) -> None:
+    def strategy(self, search: str, done: int, total: int, label: str) -> None:
         """Passes over it."""
 
     def waiting(self, reason: str | None) -> None:
@@ -64,3 +64,49 @@ class Silent:
 
     def close(self) -> None:
         """Does nothing."""
+
+
+class Several:
+    """Passes everything on to several observers, in their order.
+
+    Args:
+        observers: who hears it.
+    """
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def recalled(self, sequence: int, time: float, kind: str, payload: Mapping[str, Any]) -> None:
+        """Passes it on."""
+        for observer in self._observers:
+            observer.recalled(sequence, time, kind, payload)
+
+    def event(self, sequence: int, time: float, event: AnyEvent) -> None:
+        """Passes it on."""
+        for observer in self._observers:
+            observer.event(sequence, time, event)
+
+    def progress(self, worker: str, job: str, message: Progress) -> None:
+        """Passes it on."""
+        for observer in self._observers:
+            observer.progress(worker, job, message)
+
+    def strategy(self, search: str, done: int, total: int, label: str) -> None:
+        """Passes it on."""
+        for observer in self._observers:
+            observer.strategy(search, done, total, label)
+
+    def waiting(self, reason: str | None) -> None:
+        """Passes it on."""
+        for observer in self._observers:
+            observer.waiting(reason)
+
+    def told(self, line: str) -> None:
+        """Passes it on."""
+        for observer in self._observers:
+            observer.told(line)
+
+    def close(self) -> None:
+        """Passes it on."""
+        for observer in self._observers:
+            observer.close()

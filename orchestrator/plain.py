@@ -49,9 +49,9 @@ class Plain:
             self._print(clocks.time(), f"{worker}: {message.note}")
         self._advance()
 
-    def strategy(self, done: int, total: int, label: str) -> None:
+    def strategy(self, search: str, done: int, total: int, label: str) -> None:
         """Keeps how far the strategy is; prints it if it is time to."""
-        self._watch.strategy(done, total, label)
+        self._watch.strategy(search, done, total, label)
         self._advance()
 
     def waiting(self, reason: str | None) -> None:

@@ -123,7 +123,7 @@ class Runtime:
 
     def strategy_progress(self, search: str, done: int, total: int, label: str) -> None:
         """Shows how far a strategy is."""
-        self._observer.strategy(done, total, label)
+        self._observer.strategy(search, done, total, label)
 
     async def drain(self) -> None:
         """Stops every job at a checkpoint; returns when no worker has one.

@@ -80,7 +80,7 @@ class Watch:
         """Keeps a worker's last heartbeat."""
         self._beats[worker] = message
 
-    def strategy(self, done: int, total: int, label: str) -> None:
+    def strategy(self, search: str, done: int, total: int, label: str) -> None:
         """Keeps how far the strategy is."""
         self.done, self.total, self.label = done, total, label
 

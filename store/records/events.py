@@ -61,6 +61,52 @@ class SearchFailed(Record):
     message: str
 
 
+class SearchSubmitted(Record):
+    """Somebody gave the search to the daemon, or gave it again; from here on every daemon of this store takes it up."""
+
+    type: Literal["search_submitted"] = "search_submitted"
+    search: str
+    raw: dict[str, Any] = Field(description="the spec as it was written, with absolute paths")
+    file: str = Field(default="", description="what the spec's file is called, for messages")
+    owner: str = Field(default="", description="who submitted it: a user's name, or `token`")
+    weight: float = 1.0
+    priority: int = 0
+
+
+class SearchPaused(Record):
+    """The search starts nothing until it is resumed; its jobs stop at their next checkpoint."""
+
+    type: Literal["search_paused"] = "search_paused"
+    search: str
+    by: str = ""
+
+
+class SearchResumed(Record):
+    """A paused or stopped search goes on."""
+
+    type: Literal["search_resumed"] = "search_resumed"
+    search: str
+    by: str = ""
+
+
+class SearchStopped(Record):
+    """A person ended the search: no daemon takes it up until it is resumed or submitted again."""
+
+    type: Literal["search_stopped"] = "search_stopped"
+    search: str
+    by: str = ""
+
+
+class SearchPrioritised(Record):
+    """The search's share of the devices: higher priorities go first, equal ones share by weight."""
+
+    type: Literal["search_prioritised"] = "search_prioritised"
+    search: str
+    weight: float
+    priority: int
+    by: str = ""
+
+
 class Requested(Record):
     """A search's `index`-th request, and how it was answered: from the memo, by a new job, or by one under way."""
 
@@ -106,6 +152,7 @@ class JobSucceeded(Record):
     attempt: int
     outcome: Outcome
     seconds: float
+    peak_bytes: int | None = Field(default=None, description="most memory of its device that it took, if known")
 
 
 class AttemptFailed(Record):
@@ -216,6 +263,23 @@ class WorkerEnded(Record):
     cause: str
 
 
+class DeviceLeft(Record):
+    """A device is out of service: no job is placed on it."""
+
+    type: Literal["device_left"] = "device_left"
+    device: str
+    reason: Literal["faults", "lost", "stuck", "operator"]
+    message: str
+
+
+class DeviceReturned(Record):
+    """A device is in service again."""
+
+    type: Literal["device_returned"] = "device_returned"
+    device: str
+    by: str = ""
+
+
 AnyEvent = (
     SearchOpened
     | SearchExtended
@@ -223,6 +287,11 @@ AnyEvent = (
     | SearchInterrupted
     | SearchFinished
     | SearchFailed
+    | SearchSubmitted
+    | SearchPaused
+    | SearchResumed
+    | SearchStopped
+    | SearchPrioritised
     | Requested
     | JobStarted
     | CheckpointSaved
@@ -238,6 +307,8 @@ AnyEvent = (
     | WeightsPooled
     | WorkerStarted
     | WorkerEnded
+    | DeviceLeft
+    | DeviceReturned
 )
 Event = Annotated[AnyEvent, Field(discriminator="type")]
 EVENT: TypeAdapter[AnyEvent] = TypeAdapter(Event)

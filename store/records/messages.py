@@ -102,6 +102,7 @@ class Finished(Record):
     job: str
     attempt: int
     outcome: Outcome
+    peak_bytes: int | None = Field(default=None, description="most memory of its device that the job took, if known")
 
 
 class Failed(Record):

@@ -82,11 +82,11 @@ def test_a_terminal_gets_the_table_and_everything_else_gets_lines(terminal: io.T
 def test_the_table_shows_who_does_what_the_best_and_how_far_it_is() -> None:
     clock = Clock()
     watch, teller = Watch(clock), running()
-    watch.strategy(0, 560, "initial population")
+    watch.strategy("s", 0, 560, "initial population")
     play(teller, watch)
     watch.progress("worker-1", beat(teller, 3).job, beat(teller, 3, 5))
     clock.now += 30
-    watch.strategy(140, 560, "cycle 3 of 10")
+    watch.strategy("s", 140, 560, "cycle 3 of 10")
     text = shown(watch)
     assert "cells (555555555555)" in text
     assert "cycle 3 of 10" in text
@@ -171,14 +171,14 @@ def test_what_was_recalled_counts_for_the_best_but_not_for_the_pace() -> None:
     watch, teller = Watch(clock), running()
     teller.restart(pid=101, after=60.0)
     play(teller, watch, recalled=len(teller.events) - 1)
-    watch.strategy(400, 500, "cycle 9 of 10")
+    watch.strategy("s", 400, 500, "cycle 9 of 10")
     assert watch.best is not None
     assert watch.best["accuracy"] == accuracy(2, 2)
     assert watch.remaining() is None, "nothing has been trained by this process yet"
     teller.start(next(job.id for job in teller.history.jobs.values() if job.state == "queued"), epoch=2, seed=1)
     watch.event(99, teller.now, teller.events[-1][1])
     clock.now += 10
-    watch.strategy(420, 500, "cycle 9 of 10")
+    watch.strategy("s", 420, 500, "cycle 9 of 10")
     assert watch.remaining() == pytest.approx(40.0)
 
 
@@ -234,7 +234,7 @@ def test_plain_progress_comes_now_and_then_and_a_reason_once() -> None:
     stream, clock = io.StringIO(), Clock()
     plain = Plain(stream, Watch(clock))
     for done in range(100):
-        plain.strategy(done, 200, "cycle 1 of 2")
+        plain.strategy("s", done, 200, "cycle 1 of 2")
         clock.now += PROGRESS_SECONDS / 10
     assert len(lines(stream)) == 10
     assert lines(stream)[-1] == "cycle 1 of 2: 45%"
@@ -311,7 +311,7 @@ def test_a_process_without_stdout_is_watched_by_nobody() -> None:
 def test_the_silent_observer_takes_everything() -> None:
     silent: Observer = Silent()
     play(small_search(), silent, recalled=3)
-    silent.strategy(1, 2, "half")
+    silent.strategy("s", 1, 2, "half")
     silent.waiting("nothing")
     silent.told("nothing")
     silent.close()
