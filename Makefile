@@ -47,10 +47,10 @@ lint: $(TESTABLE)
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest -m "not system"
+	$(BIN)/pytest -m "not system and not faults"
 
 test-system: $(TESTABLE)
-	$(BIN)/pytest -m system
+	$(BIN)/pytest -m "system and not faults"
 
 bench: $(TESTABLE)
 	@[[ -x $(OPTUNA)/bin/python ]] || $(BIN)/python -m venv $(OPTUNA)
