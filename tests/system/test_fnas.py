@@ -153,10 +153,13 @@ def search_of(seen: list[AnyEvent], name: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_search_that_is_killed_again_and_again_learns_and_finds_the_same(tmp_path: Path, first: Path) -> None:
+@pytest.mark.parametrize("lives", [("2",), pytest.param(("2", "1", "2"), marks=pytest.mark.faults)])
+def test_a_search_that_is_killed_again_and_again_learns_and_finds_the_same(
+    tmp_path: Path, first: Path, lives: tuple[str, ...]
+) -> None:
     store, path = tmp_path / "store", spec(tmp_path, "first")
     rng = random.Random(5)
-    for workers in ("2", "1"):
+    for workers in lives:
         upto = (len(harness.events(store)) if store.exists() else 0) + rng.randint(12, 30)
         process = harness.start(path, store, "--workers", workers)
         harness.wait_for(process, store, partial(reached, upto))

@@ -49,13 +49,14 @@ checkpoint_seconds = 0.2
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_real_training_killed_again_and_again_gives_the_same_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lives", [1, pytest.param(4, marks=pytest.mark.faults)])
+def test_real_training_killed_again_and_again_gives_the_same_weights(tmp_path: Path, lives: int) -> None:
     spec = tmp_path / "real.toml"
     spec.write_text(SPEC)
     reference, store = tmp_path / "reference", tmp_path / "store"
     harness.run(spec, reference)
     rng = random.Random(2)
-    for life in range(4):
+    for life in range(lives):
         process = harness.start(spec, store)
         # From the moment that something new is committed; before that there is only importing to kill.
         before = len(saved(store)) if life else 0
