@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
@@ -79,6 +79,16 @@ class Journal:
     def count(self) -> int:
         """Rows that are durable; opened for reading: rows that were there then."""
         return self._verified.rows if self._writer is None else self._writer.state.rows
+
+    @property
+    def pending_seconds(self) -> float:
+        """How long the transaction under way has taken so far; 0 if there is none."""
+        return 0.0 if self._writer is None else self._writer.pending_seconds
+
+    def on_commit(self, told: Callable[[float, int], None]) -> None:
+        """Has the seconds and the rows of every transaction told, on the writer's thread."""
+        if self._writer is not None:
+            self._writer.on_commit = told
 
     def submit(self, events: Sequence[AnyEvent]) -> Future[int]:
         """Queues events for the next transaction, all of them or none.

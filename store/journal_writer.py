@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -21,6 +22,9 @@ class JournalWriter:
     A commit is two steps: the transaction in SQLite (write-ahead log, fsynced), then the head file. Futures resolve
     after the second. A transaction that found no room is rolled back and fails only those who waited for it. Any other
     failure leaves open what the disk holds, so it ends the writer: an fsync is never tried twice.
+
+    Attributes:
+        on_commit: told the seconds and the rows of every transaction, on the writer's thread; it must not raise.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, head: Head, state: HeadState) -> None:
@@ -31,6 +35,8 @@ class JournalWriter:
         self._closing = False
         self._dead: JournalFailed | None = None
         self._in_log = 0
+        self._since: float | None = None
+        self.on_commit: Callable[[float, int], None] | None = None
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
@@ -38,6 +44,12 @@ class JournalWriter:
     def state(self) -> HeadState:
         """The head: what is durable."""
         return self._state
+
+    @property
+    def pending_seconds(self) -> float:
+        """How long the transaction under way has taken so far; 0 if there is none."""
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
 
     def submit(self, entries: Sequence[Entry]) -> Future[int]:
         """Queues events; the future gives the last one's sequence number once they are durable.
@@ -75,7 +87,9 @@ class JournalWriter:
                 group, self._waiting = self._waiting, []
             if not group:
                 return
+            self._since = time.monotonic()
             self._serve(group)
+            self._since = None
 
     def _serve(self, group: list[tuple[Sequence[Entry], Future[int]]]) -> None:
         before = self._state.rows
@@ -95,6 +109,7 @@ class JournalWriter:
             raise self._dead
         if not entries:
             return
+        began = time.monotonic()
         try:
             state = insert(self._connection, self._state, entries)
             self._head.write(state)
@@ -108,6 +123,8 @@ class JournalWriter:
             raise self._end(JournalFailed(self._path, f"{type(error).__name__}: {error}")) from error
         self._state = state
         self._in_log += sum(len(entry.payload) + 400 for entry in entries)
+        if self.on_commit is not None:
+            self.on_commit(time.monotonic() - began, len(entries))
 
     def _shorten_log(self) -> None:
         if self._in_log < _CHECKPOINT_BYTES:

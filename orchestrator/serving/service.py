@@ -141,6 +141,10 @@ class Service(Protocol):
         """How the daemon is."""
         ...
 
+    def jobs(self) -> Mapping[tuple[str, str], int]:
+        """How many jobs are under way, by state (`lifecycle.JobState`) and kind, e.g. `("running", "train")`."""
+        ...
+
     async def submit(self, submission: Submission, actor: Actor) -> Submitted:
         """Checks a spec, journals the search, and starts it or takes it up again. Reads data off the loop."""
         ...
