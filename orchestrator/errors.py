@@ -15,6 +15,8 @@ OrchestratorError
 ├── WrongThread
 ├── WorkersKeepDying
 ├── DeviceUnavailable
+├── DeviceLost
+├── UnknownDevice
 ├── SimulationFailed
 ├── SimulationCrashed
 └── SearchCrashed
@@ -51,11 +53,11 @@ class ConfigError(SpecError):
 
 
 class WrongState(OrchestratorError):
-    """Raised when a search cannot be told to do something in the state that it is in."""
+    """Raised when a search, or a device, cannot be told to do something in the state that it is in."""
 
-    def __init__(self, name: str, status: str, order: str, expected: str) -> None:
+    def __init__(self, name: str, status: str, order: str, expected: str, thing: str = "search") -> None:
         self.status = status
-        super().__init__(f"search {name} is {status} and cannot be {order}: expected {expected}")
+        super().__init__(f"{thing} {name} is {status} and cannot be {order}: expected {expected}")
 
 
 class TotalLowered(OrchestratorError):
@@ -151,6 +153,22 @@ class DeviceUnavailable(OrchestratorError):
 
     def __init__(self, wanted: str, found: str) -> None:
         super().__init__(f"resources.device is {wanted!r}, but this machine has {found}")
+
+
+class DeviceLost(OrchestratorError):
+    """Raised when a driver says that a device is gone, or of no use before it is reset."""
+
+    exit_code = 1
+
+    def __init__(self, device: str, why: str) -> None:
+        super().__init__(f"{device} is lost: {why}")
+
+
+class UnknownDevice(OrchestratorError):
+    """Raised when the daemon has no device of a name."""
+
+    def __init__(self, device: str, known: Sequence[str]) -> None:
+        super().__init__(f"there is no device {device!r}: expected one of {', '.join(known)}")
 
 
 class SimulationFailed(OrchestratorError):

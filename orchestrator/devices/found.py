@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from orchestrator.errors import DeviceUnavailable
@@ -55,8 +56,11 @@ def gpus() -> list[Device]:
         return []
     try:
         return list(_visible(pynvml.nvmlDeviceGetCount(), os.environ.get(VISIBLE)))
+    except pynvml.NVMLError:
+        return []  # the driver is there and knows of no GPU that works
     finally:
-        pynvml.nvmlShutdown()
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
 
 
 def slots(wanted: str, workers: int) -> list[Device]:
