@@ -1,10 +1,12 @@
 # make demo   installs, runs a small EcoNAS search, and writes demo/report/; run it again to go on where it was left
-# make test   everything that CI checks, without system packages; `make test-system` needs strace and tmux
+# make test   everything that CI checks, without system packages; `make test-system` needs strace, tmux, a browser, ...
+# make test-faults   long series of failures on purpose: half an hour on two cores
+# make soak   half an hour of random failures on several searches at once; MINUTES=5 for less, SEED=2 for others
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system lint bench clean
+.PHONY: help demo test test-system test-faults soak lint bench clean
 
 # The first of these that is there and is 3.11 or 3.12; another one: make demo PYTHON=/usr/bin/python3.12
 CANDIDATES := python3.12 python3.11 python3
@@ -17,6 +19,11 @@ PIP := $(BIN)/pip --disable-pip-version-check install -qq --constraint constrain
 PACKAGES := orchestrator strategies store trainers
 INSTALLED := $(VENV)/.installed
 TESTABLE := $(VENV)/.installed-test
+# Tests run in so many processes; each has ports, folders and names of its own.
+JOBS ?= 2
+PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
+MINUTES ?= 30
+SEED ?= 1
 OPTUNA := bench-out/optuna
 FAISS := bench-out/faiss
 
@@ -47,10 +54,16 @@ lint: $(TESTABLE)
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest -m "not system and not faults"
+	$(PYTEST) -m "not system and not faults"
 
 test-system: $(TESTABLE)
-	$(BIN)/pytest -m "system and not faults"
+	$(PYTEST) -m "system and not faults"
+
+test-faults: $(TESTABLE)
+	$(PYTEST) -m faults
+
+soak: $(TESTABLE)
+	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES) --seed $(SEED)
 
 bench: $(TESTABLE)
 	@[[ -x $(OPTUNA)/bin/python ]] || $(BIN)/python -m venv $(OPTUNA)
