@@ -4,6 +4,7 @@ OrchestratorError
 ├── SpecError
 ├── ConfigError
 ├── WrongState
+├── EndpointUnusable
 ├── TotalLowered
 ├── UnknownSearch
 ├── UnknownId
@@ -58,6 +59,13 @@ class WrongState(OrchestratorError):
     def __init__(self, name: str, status: str, order: str, expected: str, thing: str = "search") -> None:
         self.status = status
         super().__init__(f"{thing} {name} is {status} and cannot be {order}: expected {expected}")
+
+
+class EndpointUnusable(OrchestratorError):
+    """Raised when the daemon cannot listen where it should, or a client cannot find out where it does."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"{where} {why}")
 
 
 class TotalLowered(OrchestratorError):
