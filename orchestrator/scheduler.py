@@ -6,14 +6,12 @@ events say is folded into `Memory` at once, so that the next stimulus of the sam
 
 from __future__ import annotations
 
-from collections import Counter, deque
 from collections.abc import Collection
 
-from orchestrator.errors import InvariantBroken
-from orchestrator.lifecycle import ON_WORKER, Job, JobState, move
+from orchestrator.lifecycle import Job, JobState, move
 from orchestrator.memory import Checkpoint, Memory
-from orchestrator.queue import JobQueue
-from orchestrator.reactions import Answer, Assign, AwaitSpace, Delay, Quarantine, Reaction, SendStop, Slot, Sort, Terms
+from orchestrator.placement import Placement, sort_of
+from orchestrator.reactions import Answer, Assign, AwaitSpace, Delay, Quarantine, Reaction, SendStop, Slot, Terms
 from orchestrator.remaking import Remaking
 from store.records import messages
 from store.records.events import (
@@ -48,13 +46,11 @@ class Scheduler:
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
         self.jobs: dict[str, Job] = {}
-        self.workers: dict[str, Slot] = {}
+        self.placement = Placement(self.jobs)
+        self.workers = self.placement.workers
         self.draining = False
         self.paused: str | None = None
-        self._queue = JobQueue()
-        self._alone: deque[str] = deque()
         self._terms: dict[str, Terms] = {}
-        self._on_workers: Counter[str] = Counter()
         self._remaking = Remaking(memory.states)
         self._reaction = Reaction()
 
@@ -95,14 +91,15 @@ class Scheduler:
 
     def worker_lost(self, worker: str, reason: Reason, message: str, sent: Collection[str]) -> Reaction:
         """A worker's process is gone; `sent` are the jobs that had reached it and not ended."""
-        slot = self.workers.pop(worker)
+        slot = self.workers[worker]
         self._emit(WorkerEnded(worker=worker, pid=slot.pid, cause=message))
         for number, name in enumerate(tuple(slot.jobs)):
-            job = self._release(slot, name)
+            job = self.placement.take_off(worker, name)
             if number == 0 and name in sent and not slot.leaving:
                 self._attempt_failed(job, reason, message)
             else:
                 self._attempt_failed(job, reason, "its worker ended before it began", counted=False)
+        del self.workers[worker]
         return self._react()
 
     def report(self, worker: str, message: AnyReport, seconds: float) -> Reaction:
@@ -124,15 +121,15 @@ class Scheduler:
             case messages.Saved():
                 self._saved(message)
             case messages.Finished():
-                self._release(self.workers[worker], job.id)
-                self.workers[worker].quick = self._sort_of(job) if seconds < QUICK_SECONDS else None
+                self.placement.take_off(worker, job.id)
+                self.workers[worker].quick = sort_of(job) if seconds < QUICK_SECONDS else None
                 self._finished(job, message, seconds)
             case messages.Failed():
-                self._release(self.workers[worker], job.id)
+                self.placement.take_off(worker, job.id)
                 self.workers[worker].leaving = message.reason == "device"
                 self._failed(job, message)
             case messages.Stopped():
-                self._release(self.workers[worker], job.id)
+                self.placement.take_off(worker, job.id)
                 self._stopped(job, "stopped at a checkpoint")
         return self._react()
 
@@ -167,7 +164,7 @@ class Scheduler:
     @property
     def waiting(self) -> int:
         """How many jobs wait for a worker."""
-        return len(self._queue) + len(self._alone) + sum(job.held for job in self.jobs.values())
+        return len(self.placement.queue) + len(self.placement.alone) + sum(job.held for job in self.jobs.values())
 
     def why(self) -> str | None:
         """Says why jobs wait, or None if none waits longer than it must."""
@@ -178,8 +175,8 @@ class Scheduler:
             return f"{len(held)} failed job{'s' * (len(held) > 1)} will be tried again shortly"
         if self.jobs and not self.workers:
             return "no worker is ready yet"
-        if self._alone:
-            return f"job {self._alone[0][:12]} ran out of memory and waits for a device of its own"
+        if self.placement.alone:
+            return f"job {self.placement.alone[0][:12]} ran out of memory and waits for a device of its own"
         return None
 
     # What follows.
@@ -294,13 +291,6 @@ class Scheduler:
             else:
                 self._fail(job, "corrupt_checkpoint", "the state that it starts from is lost and was not made again")
 
-    def _release(self, slot: Slot, job: str) -> Job:
-        """Takes a job off its worker."""
-        slot.jobs.remove(job)
-        released = self.jobs[job]
-        self._on_workers[released.searches[0]] -= 1
-        return released
-
     # Placement.
 
     def _enqueue(self, job: Job) -> None:
@@ -309,52 +299,25 @@ class Scheduler:
             self._line_up(first)
 
     def _line_up(self, job: Job) -> None:
-        if job.alone:
-            self._alone.append(job.id)
-            return
         start = self._start_of(job.request)
         job.epochs = job.request.epochs - (start.epoch if start else 0) if isinstance(job.request, Train) else 0
-        self._queue.push(job.id, job.searches[0], resumes=start is not None, epochs=job.epochs)
+        self.placement.line_up(job, resumes=start is not None)
 
     def _fill(self) -> None:
         if self.draining or self.paused is not None:
             return
-        for name, slot in self.workers.items():
-            if slot.jobs or slot.leaving or self._is_taken_alone(slot.device):
-                continue
-            if self._alone and slot.device == self._quietest():
-                if not self._jobs_on(slot.device):
-                    self._assign(name, slot, self.jobs[self._alone.popleft()])
-                continue
-            self._assign_next(name, slot)
-        for name, slot in self.workers.items():
-            if slot.quick and len(slot.jobs) == 1 and not self._alone and not self._is_taken_alone(slot.device):
-                ahead = self._queue.peek(self._on_workers)
-                if ahead is not None and all(
-                    self._sort_of(self.jobs[job]) == slot.quick for job in (slot.jobs[0], ahead)
-                ):
-                    self._assign_next(name, slot)
+        for worker, job in self.placement.fill():
+            self._assign(worker, job)
 
-    def _sort_of(self, job: Job) -> Sort:
-        candidate = job.request.candidate
-        return (job.request.kind, candidate.trainer.name if candidate else "", job.epochs)
-
-    def _assign_next(self, name: str, slot: Slot) -> None:
-        job = self._queue.pop(self._on_workers)
-        if job is not None:
-            self._assign(name, slot, self.jobs[job])
-
-    def _assign(self, worker: str, slot: Slot, job: Job) -> None:
-        start = self._start_of(job.request)
+    def _assign(self, worker: str, job: Job) -> None:
+        start, device = self._start_of(job.request), self.workers[worker].device
         job.attempt = self.memory.attempts.get(job.id, 0) + 1
-        started = JobStarted(job=job.id, attempt=job.attempt, worker=worker, device=slot.device)
+        started = JobStarted(job=job.id, attempt=job.attempt, worker=worker, device=device)
         if start is not None:
             started = started.model_copy(update={"checkpoint": start.digest, "epoch": start.epoch, "step": start.step})
         self._emit(started)
-        move(job, JobState.STARTING, f"given to {worker} on {slot.device}")
-        job.worker = worker
-        slot.jobs.append(job.id)
-        self._on_workers[job.searches[0]] += 1
+        move(job, JobState.STARTING, f"given to {worker} on {device}")
+        self.placement.put(worker, job)
         message = messages.Assign(
             job=job.id,
             attempt=job.attempt,
@@ -366,33 +329,3 @@ class Scheduler:
 
     def _start_of(self, request: AnyRequest) -> Checkpoint | None:
         return self.memory.newest(request.candidate.id, request.epochs) if isinstance(request, Train) else None
-
-    def _jobs_on(self, device: str) -> list[Job]:
-        return [self.jobs[job] for slot in self.workers.values() if slot.device == device for job in slot.jobs]
-
-    def _is_taken_alone(self, device: str) -> bool:
-        return any(job.alone for job in self._jobs_on(device))
-
-    def _quietest(self) -> str:
-        """The device that a job which must be alone waits for; the others go on meanwhile."""
-        return min({slot.device for slot in self.workers.values()}, key=lambda name: (len(self._jobs_on(name)), name))
-
-    def validate(self) -> None:
-        """Checks what must hold between any two stimuli.
-
-        Raises:
-            InvariantBroken: if it does not.
-        """
-        placed = {job: name for name, slot in self.workers.items() for job in slot.jobs}
-        if len(placed) != sum(len(slot.jobs) for slot in self.workers.values()):
-            raise InvariantBroken("two workers have the same job")
-        for job in self.jobs.values():
-            waits = (job.id in self._queue) + (job.id in self._alone) + job.held
-            if (job.state in ON_WORKER) != (job.id in placed) or job.worker != placed.get(job.id):
-                raise InvariantBroken(f"job {job.id[:12]} is {job.state} with worker {job.worker}")
-            if waits != (job.state is JobState.QUEUED):
-                raise InvariantBroken(f"job {job.id[:12]} is {job.state} and waits in {waits} places")
-        if missing := set(placed) - set(self.jobs):
-            raise InvariantBroken(f"a worker has the unknown job {missing.pop()}")
-        if sum(self._on_workers.values()) != len(placed):
-            raise InvariantBroken("the counts of jobs on workers are wrong")

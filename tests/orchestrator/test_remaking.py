@@ -8,6 +8,7 @@ import anyio
 import msgpack
 import pytest
 
+from orchestrator.invariants import validate
 from orchestrator.knowledge import Knowledge
 from orchestrator.memory import Memory
 from orchestrator.observer import Silent
@@ -54,7 +55,7 @@ def fail(made: Scheduler, asked: Compute, reason: str, **more: object) -> Reacti
 
 def checked(made: Scheduler, reaction: Reaction) -> Reaction:
     if len(made.jobs) < 100:
-        made.validate()
+        validate(made)
     return reaction
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from orchestrator.invariants import validate
 from orchestrator.reactions import Answer, Assign, AwaitSpace, Delay, Quarantine, Reaction, SendStop, Terms
 from orchestrator.scheduler import Scheduler
 from store.records import messages
@@ -208,7 +209,7 @@ def test_a_block_to_start_from_that_is_corrupt_is_set_aside_and_fails_its_job_at
     assert isinstance(outcome, Failure)
     assert (outcome.reason, outcome.retryable) == ("corrupt_block", False)
     assert made.memory.newest(source.candidate.id, 2) is None, "nothing resumes from it"
-    made.validate()
+    validate(made)
 
 
 def test_a_corrupt_block_says_nothing_about_the_candidate_to_another_search() -> None:

@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
+from orchestrator.invariants import validate
 from orchestrator.lifecycle import JobState
 from orchestrator.reactions import Answer, Delay, Reaction
 from store.records import messages
@@ -90,7 +91,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @invariant()
     def consistent(self) -> None:
-        self.made.validate()
+        validate(self.made)
 
     @invariant()
     def what_was_asked_is_answered_or_under_way(self) -> None:
