@@ -135,6 +135,13 @@ class Memory:
             known[:] = [checkpoint for checkpoint in known[:-1] if checkpoint.digest in there] + known[-1:]
         self.states.forget_missing(there)
 
+    def forget_removed(self, removed: Collection[str]) -> None:
+        """Forgets checkpoints that a collection removes, as `forget_missing` those that one had removed before."""
+        for known in self._checkpoints.values():
+            if any(checkpoint.digest in removed for checkpoint in known[:-1]):
+                known[:] = [checkpoint for checkpoint in known[:-1] if checkpoint.digest not in removed] + known[-1:]
+        self.states.removed(removed)
+
     def _opened(self, event: Payload) -> None:
         self.searches[event["search"]] = SearchMemory(spec=_plain(event["spec"]))
 

@@ -57,6 +57,10 @@ class ComputedStates:
         self.missing |= {state for state in self._makers if state not in there}
         self.fresh = 0
 
+    def removed(self, checkpoints: Collection[str]) -> None:
+        """Takes note of which states are not there any more, of some checkpoints."""
+        self.missing |= self._makers.keys() & set(checkpoints)
+
     def maker(self, state: str | None) -> Compute | None:
         """Returns the request that makes a state, or None if it is not known."""
         request = self._requests.get(self._makers.get(state or "", ""))

@@ -15,7 +15,17 @@ from pathlib import Path
 
 from store.elements import Array, Block
 from store.errors import BlobCorrupt, BlobMissing, StoreReadOnly
-from store.files import checked, disk_errors, is_digest, make_folder, remove, sweep_strays, sync_folder, unique_name
+from store.files import (
+    STRAY_SECONDS,
+    checked,
+    disk_errors,
+    is_digest,
+    make_folder,
+    remove,
+    sweep_strays,
+    sync_folder,
+    unique_name,
+)
 from store.index import BlobIndex, Location, Pack
 from store.packs import (
     PackEntry,
@@ -149,14 +159,17 @@ class BlobStore:
             self.index.forget(known - there)
             self.index.add(self._scan(there - known))
 
-    def sweep(self) -> int:
-        """Removes what crashed writers left more than an hour ago, and refreshes the index.
+    def sweep(self, older_than: float = STRAY_SECONDS) -> int:
+        """Removes what crashed writers left, and refreshes the index.
+
+        Args:
+            older_than: seconds; younger drafts may belong to a writer that lives.
 
         Returns:
             How many drafts of packs were removed.
         """
         with disk_errors(self.temporary):
-            removed = sweep_strays(self.temporary)
+            removed = sweep_strays(self.temporary, older_than)
         self.refresh()
         return removed
 

@@ -7,6 +7,7 @@ manifest that nothing names; `store.gc` removes them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -18,7 +19,7 @@ from blake3 import blake3
 from store.blobs import BlobStore
 from store.elements import Array, Block, dtype_name
 from store.errors import ManifestCorrupt, ManifestMissing, NotCanonical, StoreFailed, StoreReadOnly
-from store.files import TEMPORARY, checked, disk_errors, is_digest, make_folder, replace_durably
+from store.files import TEMPORARY, checked, disk_errors, is_digest, make_folder, replace_durably, unique_name
 from store.manifests import LARGEST_MANIFEST, decode, encode
 from store.records.checkpoints import BlockManifest, CheckpointManifest
 from store.records.outcomes import EpochMetrics
@@ -160,6 +161,31 @@ class CheckpointStore:
         """Returns the digests of all manifests that are there, sound or not."""
         shelves = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
         return [entry.name for shelf in shelves for entry in sorted(shelf.iterdir()) if is_digest(entry.name)]
+
+    def discard(self, digest: str, newer_than: float) -> bool:
+        """Removes a manifest, not yet durably, unless someone has written it again. Only a collection calls this.
+
+        Args:
+            digest: its name.
+            newer_than: one written after this time, in seconds since 1970, stays.
+
+        Returns:
+            Whether it was removed.
+
+        Raises:
+            StoreReadOnly, StoreFailed: if the disk refuses.
+        """
+        path, grave = self.path(digest), self._temporary / unique_name()
+        with disk_errors(path):
+            try:
+                os.rename(path, grave)
+            except FileNotFoundError:
+                return False
+            if grave.stat().st_mtime > newer_than:
+                os.rename(grave, path)  # if it was written once more since, that one is the same
+                return False
+            grave.unlink()
+        return True
 
     def close(self) -> None:
         """Closes the blocks' index."""

@@ -8,60 +8,24 @@ removed; one with more than half of its bytes dead is written anew without them,
 
 from __future__ import annotations
 
-import os
 import time
-from collections import Counter
-from collections.abc import Collection, Mapping
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
-
-from pydantic import Field
 
 from store import caches
 from store import format as store_format
 from store.blobs import BlobStore
 from store.checkpoints import CheckpointStore
-from store.errors import BlobError, ManifestError
-from store.files import TEMPORARY, disk_errors, sweep_strays, sync_folder
+from store.files import TEMPORARY, disk_errors, sweep_strays
 from store.journal import Journal
 from store.lock import StoreLock
-from store.packs import CHUNK, METADATA, PackEntry, pack_folder, read_index
-from store.pool_roots import as_journalled, inherited
-from store.records.base import Record
+from store.opening import Store
+from store.pool_roots import as_journalled
 from store.roots import Roots
+from store.sweeping import GcReport, Sweep
 
 GRACE_SECONDS = 3600.0
-_DEAD_SHARE = 0.5
-
-
-class GcReport(Record):
-    """What was removed, or would be in a dry run."""
-
-    dry_run: bool
-    grace_seconds: float
-    manifests_kept: int = 0
-    manifests_removed: int = 0
-    packs_kept: int = 0
-    packs_removed: int = 0
-    packs_rewritten: int = Field(default=0, description="packs whose live blocks moved to a new pack")
-    bytes_kept: int = Field(default=0, description="bytes of packs and manifests that stay")
-    bytes_freed: int = 0
-    caches_kept: int = Field(default=0, description="folders of decoded images that stay")
-    caches_removed: int = Field(default=0, description="folders of decoded images that nobody has opened for a week")
-    cache_bytes_kept: int = 0
-    cache_bytes_freed: int = 0
-    problems: tuple[str, ...] = Field(default=(), description="why something was left alone")
-
-    def with_caches(self, collected: caches.Collected) -> GcReport:
-        """Returns the report with what became of the decoded images."""
-        return self.model_copy(
-            update={
-                "caches_kept": collected.kept,
-                "caches_removed": collected.removed,
-                "cache_bytes_kept": collected.bytes_kept,
-                "cache_bytes_freed": collected.bytes_freed,
-            }
-        )
 
 
 def collect(folder: Path, *, dry_run: bool = True, grace_seconds: float = GRACE_SECONDS) -> GcReport:
@@ -86,11 +50,55 @@ def collect(folder: Path, *, dry_run: bool = True, grace_seconds: float = GRACE_
                 sweep_strays(folder / TEMPORARY)
         blobs = BlobStore(folder, read_only=dry_run)
         resources.callback(blobs.close)
-        journal = Journal(folder, read_only=True)
-        roots, pooled = Roots.of(journal), as_journalled(folder, journal).manifests()
-        collection = _Collection(CheckpointStore(folder, read_only=dry_run, blobs=blobs), dry_run, grace_seconds)
-        in_part = _together(roots.inherited.by_manifest(), pooled)
-        return collection.run(roots.live, in_part).with_caches(caches.collect(folder, dry_run=dry_run))
+        live, in_part = _needed(folder, Journal(folder, read_only=True))
+        collection = Sweep(CheckpointStore(folder, read_only=dry_run, blobs=blobs), dry_run, grace_seconds)
+        return collection.run(live, in_part).with_caches(caches.collect(folder, dry_run=dry_run))
+
+
+class HeldCollection:
+    """The collection of a store by the process that holds its lock, while its workers go on saving checkpoints.
+
+    It has two steps, so that the holder can let go of what is to be removed in between: whatever it starts after that
+    does not start from it. What comes into need while it runs stays.
+
+    Args:
+        store: open for writing.
+        grace_seconds: as `collect`; no worker may take longer than this from a checkpoint's blocks to its manifest.
+        limit: whatever was written, or put again, after this time stays, in seconds since 1970; instead of
+            `grace_seconds` ago, where the clock may have been set since.
+
+    Raises:
+        UnsupportedFormat: if this program may not collect the store.
+        StoreFailed: if the disk cannot read it.
+    """
+
+    def __init__(self, store: Store, *, grace_seconds: float = GRACE_SECONDS, limit: float | None = None) -> None:
+        store_format.require(store.folder, "gc")
+        self._store, self._grace = store, grace_seconds
+        self._limit = time.time() - grace_seconds if limit is None else limit
+        self._live, self._in_part = _needed(store.folder, store.journal)
+        self.doomed = frozenset(self._marked())
+
+    def sweep(self, keep: Collection[str] = ()) -> GcReport:
+        """Removes what is not needed; of the manifests none but those that are doomed.
+
+        Args:
+            keep: manifests that stay even so, because what is under way needs them.
+
+        Raises:
+            StoreFull, StoreReadOnly, StoreFailed: if the disk refuses. What was not removed then is found next time.
+        """
+        live, in_part = _needed(self._store.folder, self._store.journal)
+        collection = Sweep(self._store.checkpoints, False, self._grace, self._limit)
+        report = collection.run(self._live | live | set(keep), _together(self._in_part, in_part))
+        return report.with_caches(caches.collect(self._store.folder, dry_run=False))
+
+    def _marked(self) -> Iterator[str]:
+        for digest in self._store.checkpoints.digests():
+            with suppress(FileNotFoundError), disk_errors(self._store.checkpoints.folder):
+                changed = self._store.checkpoints.path(digest).stat().st_mtime
+                if digest not in self._live and digest not in self._in_part and changed <= self._limit:
+                    yield digest
 
 
 def collect_states(journal: Journal, checkpoints: CheckpointStore, *, grace_seconds: float = GRACE_SECONDS) -> set[str]:
@@ -114,103 +122,14 @@ def collect_states(journal: Journal, checkpoints: CheckpointStore, *, grace_seco
     there = set(checkpoints.digests())
     superseded = (roots.computed.all & there) - roots.live
     if superseded:
-        _Collection(checkpoints, False, grace_seconds).run(there - superseded, {})
+        Sweep(checkpoints, False, grace_seconds).run(there - superseded, {})
     return roots.computed.all - set(checkpoints.digests())
 
 
-class _Collection:
-    def __init__(self, checkpoints: CheckpointStore, dry_run: bool, grace_seconds: float) -> None:
-        self._checkpoints, self._blobs = checkpoints, checkpoints.blobs
-        self._dry_run, self._grace = dry_run, grace_seconds
-        self._limit = time.time() - grace_seconds
-        self._counts: Counter[str] = Counter()
-        self._problems: list[str] = []
-
-    def run(self, live: Collection[str], in_part: Mapping[str, Collection[str]]) -> GcReport:
-        # The packs are listed first: one that appears after this is not looked at.
-        packs = list(self._blobs.names())
-        doomed, needed = self._mark(live, in_part)
-        if not self._problems:
-            self._remove_manifests(doomed)
-            for pack in packs:
-                self._sweep(pack, needed)
-            if not self._dry_run:
-                self._blobs.sweep()
-        return GcReport(
-            dry_run=self._dry_run, grace_seconds=self._grace, problems=tuple(self._problems), **self._counts
-        )
-
-    def _mark(self, live: Collection[str], in_part: Mapping[str, Collection[str]]) -> tuple[list[Path], set[str]]:
-        """Returns the manifests that go, and the blocks that those which stay need.
-
-        Args:
-            live: the checkpoints that are needed as a whole.
-            in_part: by manifest, the names of the blocks that are needed of others.
-        """
-        doomed, needed = [], set[str]()
-        for digest in self._checkpoints.digests():
-            path = self._checkpoints.path(digest)
-            state = path.stat()
-            stays = digest in live or state.st_mtime > self._limit
-            if not stays and digest not in in_part:
-                doomed.append(path)
-                self._count("manifests_removed", freed=state.st_size)
-                continue
-            self._count("manifests_kept", kept=state.st_size)
-            needed |= self._blocks_of(digest, digest in live, None if stays else in_part[digest])
-        return doomed, needed
-
-    def _blocks_of(self, digest: str, is_live: bool, names: Collection[str] | None) -> set[str]:
-        """The blobs of a checkpoint, or of those blocks of its network alone whose names are given."""
-        try:
-            manifest = self._checkpoints.manifest(digest)
-            return {part.blob for part in (manifest.blocks if names is None else inherited(manifest, names))}
-        except ManifestError as error:
-            if is_live:  # nobody can say which blocks it needs, so none may go
-                self._problems.append(f"{error}. Nothing was removed: run `coldframe check`")
-            return set()
-
-    def _remove_manifests(self, doomed: list[Path]) -> None:
-        if self._dry_run:
-            return
-        with disk_errors(self._checkpoints.folder):
-            for path in doomed:
-                path.unlink(missing_ok=True)
-            for shelf in {path.parent for path in doomed}:
-                sync_folder(shelf)
-
-    def _sweep(self, pack: str, needed: set[str]) -> None:
-        folder = pack_folder(self._blobs.packs, pack)
-        try:
-            entries = read_index(folder)
-            size = sum(os.stat(folder / name).st_size for name in (METADATA, CHUNK))
-            touched = folder.stat().st_mtime
-        except (ValueError, OSError) as error:
-            self._problems.append(f"{folder}: {error}; it was left alone")
-            return
-        alive = [entry for entry in entries if entry.digest in needed]
-        dead = sum(entry.size for entry in entries if entry.digest not in needed)
-        if touched > self._limit or (alive and dead <= _DEAD_SHARE * sum(entry.size for entry in entries)):
-            self._count("packs_kept", kept=size)
-        elif alive:
-            self._rewrite(pack, alive, dead, size)
-        elif self._dry_run or self._blobs.discard(pack, self._limit):
-            self._count("packs_removed", freed=size)
-
-    def _rewrite(self, pack: str, alive: list[PackEntry], dead: int, size: int) -> None:
-        if not self._dry_run:
-            try:
-                self._blobs.rewrite(pack, [entry.digest for entry in alive], self._limit)
-            except BlobError as error:
-                self._problems.append(f"{error}. Its pack was left alone")
-                self._count("packs_kept", kept=size)
-                return
-        self._count("packs_rewritten", kept=size - dead, freed=dead)
-
-    def _count(self, what: str, *, kept: int = 0, freed: int = 0) -> None:
-        self._counts[what] += 1
-        self._counts["bytes_kept"] += kept
-        self._counts["bytes_freed"] += freed
+def _needed(folder: Path, journal: Journal) -> tuple[set[str], dict[str, frozenset[str]]]:
+    """The checkpoints that are needed as a whole, and by manifest the blocks that are needed of others."""
+    roots, pooled = Roots.of(journal), as_journalled(folder, journal).manifests()
+    return roots.live, _together(roots.inherited.by_manifest(), pooled)
 
 
 def _together(left: Mapping[str, Collection[str]], right: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:

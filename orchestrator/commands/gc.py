@@ -10,7 +10,7 @@ import typer
 from orchestrator.commands.common import JsonOption, StoreOption, guarded, print_json
 
 if TYPE_CHECKING:
-    from store.gc import GcReport
+    from store.sweeping import GcReport
 
 HOUR = 3600.0
 

@@ -76,6 +76,7 @@ class LimitsConfig(Config):
         default=100, ge=1, description="counted failed attempts of one search in an hour; more end it"
     )
     pool_bytes: int | None = Field(default=None, ge=1, description="the most that the knowledge pool may take")
+    collect_hours: float = Field(default=24.0, ge=0, description="between two collections of garbage; 0: none")
 
 
 class LogConfig(Config):

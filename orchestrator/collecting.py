@@ -1,0 +1,143 @@
+"""Garbage collection and checking inside the process that holds the store, while its workers go on.
+
+Both read a whole store, so they run in threads, one at a time. What is to be removed is forgotten first, on the event
+loop: no job is given to a worker from a checkpoint that is about to go.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import anyio
+from anyio import to_thread
+
+from orchestrator.lifecycle import Job
+from orchestrator.memory import Memory
+from store.check import CheckReport, check
+from store.errors import StoreError
+from store.gc import GRACE_SECONDS, HeldCollection, collect
+from store.opening import Store
+from store.records.requests import Train
+from store.sweeping import GcReport
+
+HOUR = 3600.0
+_NOTE_SECONDS = 60.0
+_FEW_FREED = 1 << 20
+
+
+class Clock:
+    """Says which time of files is so long ago, on a clock that is never set.
+
+    Files carry the wall clock's time. If that jumps ahead, or the machine sleeps, what a worker wrote a moment ago
+    looks old. So the wall clock is read now and then, and what was written after the lowest of the readings that lie
+    within the time asked for is young.
+
+    Args:
+        wall: seconds since 1970.
+        steady: seconds that pass while the machine is awake.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
+        self._wall, self._steady = wall, steady
+        self._readings: deque[tuple[float, float]] = deque()
+        self.read()
+
+    def read(self) -> None:
+        """Takes a reading; those older than a day are forgotten."""
+        now = self._steady()
+        self._readings.append((now, self._wall()))
+        while self._readings[0][0] < now - 24 * HOUR:
+            self._readings.popleft()
+
+    def before(self, seconds: float) -> float:
+        """Returns the time so many seconds ago, as files have it; never later than it was."""
+        self.read()
+        since = self._steady() - seconds
+        return min([self._wall() - seconds, *(wall for steady, wall in self._readings if steady >= since)])
+
+
+class Collecting:
+    """What removes garbage from a store that is in use.
+
+    Args:
+        store: open for writing by this process.
+        memory: what is known of checkpoints; it forgets those that go.
+        jobs: gives the jobs under way.
+        least_seconds: the shortest grace period: no worker that lives is silent for so long.
+    """
+
+    def __init__(self, store: Store, memory: Memory, jobs: Callable[[], Iterable[Job]], least_seconds: float) -> None:
+        self._store, self._memory, self._jobs, self._least = store, memory, jobs, least_seconds
+        self._lock = anyio.Lock()
+        self._clock = Clock()
+
+    async def collect(self, *, delete: bool, grace_seconds: float = GRACE_SECONDS) -> GcReport:
+        """Collects the store's garbage, or says what would go.
+
+        Args:
+            delete: remove it.
+            grace_seconds: what was written within this time stays; where something is removed, it is at least
+                `least_seconds`.
+
+        Raises:
+            StoreFull, StoreReadOnly, StoreFailed: if the disk refuses.
+        """
+        async with self._lock:
+            if not delete:
+                return await to_thread.run_sync(lambda: collect(self._store.folder, grace_seconds=grace_seconds))
+            grace = max(grace_seconds, self._least)
+            limit = self._clock.before(grace)
+            found = await to_thread.run_sync(lambda: HeldCollection(self._store, grace_seconds=grace, limit=limit))
+            keep = needed(self._jobs(), self._memory)
+            self._memory.forget_removed(found.doomed - keep)
+            return await to_thread.run_sync(found.sweep, keep)
+
+    async def check(self) -> CheckReport:
+        """Reads the whole store again."""
+        async with self._lock:
+            return await to_thread.run_sync(check, self._store.folder)
+
+    async def every(self, hours: float, told: Callable[[str], None]) -> None:
+        """Collects every so many hours until it is cancelled, and says what went; what fails is tried next time.
+
+        Args:
+            hours: of the time that the machine is awake; 0: never.
+            told: takes a line for people.
+        """
+        due = anyio.current_time() + hours * HOUR
+        while True:
+            await anyio.sleep(min(_NOTE_SECONDS, max(0.0, due - anyio.current_time())) if hours else _NOTE_SECONDS)
+            self._clock.read()
+            if hours and anyio.current_time() >= due:
+                await self._collect_and_tell(told)
+                due = anyio.current_time() + hours * HOUR
+
+    async def _collect_and_tell(self, told: Callable[[str], None]) -> None:
+        try:
+            report = await self.collect(delete=True)
+        except StoreError as error:
+            told(f"garbage was not collected: {error}")
+            return
+        freed = report.bytes_freed + report.cache_bytes_freed
+        if freed >= _FEW_FREED:
+            told(f"removed what nothing needs any more: {freed / 1e6:,.0f} MB")
+        for problem in report.problems:
+            told(f"while collecting garbage: {problem}")
+
+
+def needed(jobs: Iterable[Job], memory: Memory) -> set[str]:
+    """Returns the checkpoints that jobs start from: those that were given to a worker, and those that wait for one."""
+    found: set[str] = set()
+    for job in jobs:
+        request = job.request
+        if isinstance(request, Train):
+            newest = memory.newest(request.candidate.id, request.epochs)
+            found |= {newest.digest} if newest else set()
+        if request.candidate is not None:
+            found |= {one.partition("=")[2].partition("/")[0] for one in request.candidate.initial}
+        for name in ("checkpoint", "state"):
+            if digest := getattr(request, name, None):
+                found.add(digest)
+    return found
