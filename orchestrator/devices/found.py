@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from orchestrator.devices.threads import within
 from orchestrator.errors import DeviceUnavailable
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+DRIVER_SECONDS = 30.0
+"""A driver that is loaded for this call alone can take seconds; one that hangs never answers."""
 
 
 class Device(NamedTuple):
@@ -47,7 +50,17 @@ def gpus() -> list[Device]:
 
     Where the environment has `CUDA_VISIBLE_DEVICES`, only those that it lists, in its order, which schedulers of
     clusters rely on. As in CUDA, the list ends at the first number that no GPU has; numbers go by the bus.
+
+    Raises:
+        DeviceUnavailable: if the driver does not answer.
     """
+    try:
+        return within(DRIVER_SECONDS, _gpus)
+    except TimeoutError as error:
+        raise DeviceUnavailable("auto", f"a GPU driver that does not answer: {error}") from error
+
+
+def _gpus() -> list[Device]:
     import pynvml
 
     try:
@@ -55,9 +68,9 @@ def gpus() -> list[Device]:
     except pynvml.NVMLError:
         return []
     try:
-        return list(_visible(pynvml.nvmlDeviceGetCount(), os.environ.get(VISIBLE)))
+        return list(visible_gpus(pynvml.nvmlDeviceGetCount()))
     except pynvml.NVMLError:
-        return []  # the driver is there and knows of no GPU that works
+        return []  # there is a driver, and no GPU that works
     finally:
         with suppress(pynvml.NVMLError):
             pynvml.nvmlShutdown()
@@ -82,16 +95,21 @@ def slots(wanted: str, workers: int) -> list[Device]:
     return [devices[slot % len(devices)] for slot in range(workers)]
 
 
-def _visible(count: int, listed: str | None) -> Iterator[Device]:
-    """Yields the GPUs that a value of `CUDA_VISIBLE_DEVICES` lists, or all if there is none."""
+def visible_gpus(count: int) -> Iterator[Device]:
+    """Yields the GPUs that `CUDA_VISIBLE_DEVICES` lists, or all if it is not there; NVML must be open.
+
+    Args:
+        count: how many there are.
+    """
     import pynvml
 
+    listed = os.environ.get(VISIBLE)
     entries = [str(index) for index in range(count)] if listed is None else listed.split(",")
     for entry in map(str.strip, entries):
         if entry.isdecimal() and int(entry) < count:
-            yield _gpu(entry, _told(pynvml.nvmlDeviceGetHandleByIndex, int(entry)))
+            yield _gpu(entry, told(pynvml.nvmlDeviceGetHandleByIndex, int(entry)))
         elif entry.startswith(("GPU-", "MIG-")):
-            yield _gpu(entry, _told(pynvml.nvmlDeviceGetHandleByUUID, entry))
+            yield _gpu(entry, told(pynvml.nvmlDeviceGetHandleByUUID, entry))
         else:
             return
 
@@ -99,25 +117,28 @@ def _visible(count: int, listed: str | None) -> Iterator[Device]:
 def _gpu(entry: str, handle: Any) -> Device:
     import pynvml
 
-    memory = _told(pynvml.nvmlDeviceGetMemoryInfo, handle)
-    rates = _told(pynvml.nvmlDeviceGetUtilizationRates, handle)
+    memory = told(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    rates = told(pynvml.nvmlDeviceGetUtilizationRates, handle)
     return Device(
         name=f"cuda:{entry}",
         visible=entry,
-        model=str(_told(pynvml.nvmlDeviceGetName, handle) or ""),
+        model=str(told(pynvml.nvmlDeviceGetName, handle) or ""),
         memory_bytes=None if memory is None else int(memory.total),
         memory_used_bytes=None if memory is None else int(memory.used),
         utilisation=None if rates is None else rates.gpu / 100,
     )
 
 
-def _told(ask: Callable[[Any], Any], about: Any) -> Any:
-    """What NVML answers, or None: a part of a GPU (MIG) has no utilisation, a shortened UUID no handle."""
+def told(ask: Callable[..., Any], *about: Any) -> Any:
+    """What NVML answers, or None where it refuses: a part of a GPU (MIG) has no utilisation, a shortened UUID no handle.
+
+    An older driver lacks functions that this `pynvml` knows of; that is a refusal too.
+    """
     import pynvml
 
-    if about is None:
+    if None in about:
         return None
     try:
-        return ask(about)
+        return ask(*about)
     except pynvml.NVMLError:
         return None
