@@ -43,6 +43,7 @@ class SearchMemory:
     Attributes:
         matched: what the knowledge pool answered, packed, by call; of the calls since the last saved state.
         pooled: the checkpoint that entered the pool, by call; likewise.
+        versions: those that the search was last taken up with; empty if that was not written down.
     """
 
     spec: dict[str, Any]
@@ -55,6 +56,7 @@ class SearchMemory:
     saved: Payload | None = None
     result: dict[str, Any] | None = None
     starts: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
 
     def restored(self) -> StateSaved | None:
         """The last saved state, if there is one."""
@@ -152,7 +154,9 @@ class Memory:
             search.status = "interrupted"
 
     def _started(self, event: Payload) -> None:
-        self.searches[event["search"]].starts += 1
+        search = self.searches[event["search"]]
+        search.starts += 1
+        search.versions = dict(event.get("versions") or {})
         self._status(event, "running")
 
     def _status(self, event: Payload, status: str) -> None:

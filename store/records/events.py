@@ -35,6 +35,9 @@ class SearchStarted(Record):
     type: Literal["search_started"] = "search_started"
     search: str
     pid: int
+    versions: dict[str, str] = Field(
+        default_factory=dict, description="of Python and of what decides a training's bits"
+    )
 
 
 class SearchInterrupted(Record):
