@@ -84,6 +84,11 @@ class Memory:
             "search_interrupted": lambda e: self._status(e, "interrupted"),
             "search_finished": self._finished,
             "search_failed": self._failed,
+            "search_submitted": self._submitted,
+            "search_paused": self._paused,
+            "search_resumed": self._resumed,
+            "search_stopped": self._stopped,
+            "search_prioritised": self._prioritised,
             "requested": self._requested,
             "job_started": self._job_started,
             "checkpoint_saved": self._checkpoint_saved,
@@ -175,6 +180,30 @@ class Memory:
         failures = self.searches[event["search"]].failures
         if failures and (last := next(reversed(failures))) in self.states:
             del failures[last]
+
+    def _submitted(self, event: Payload) -> None:
+        search = self.searches[event["search"]]
+        search.submitted, search.file, search.owner = dict(event["raw"]), event["file"], event["owner"]
+        search.weight, search.priority, search.stopped = event["weight"], event["priority"], False
+        if search.status == "failed":
+            search.status = "interrupted"
+
+    def _paused(self, event: Payload) -> None:
+        self.searches[event["search"]].paused = event["by"]
+
+    def _resumed(self, event: Payload) -> None:
+        search = self.searches[event["search"]]
+        search.paused, search.stopped = None, False
+        if search.status == "failed":
+            search.status = "interrupted"
+
+    def _stopped(self, event: Payload) -> None:
+        search = self.searches[event["search"]]
+        search.paused, search.stopped = None, True
+
+    def _prioritised(self, event: Payload) -> None:
+        search = self.searches[event["search"]]
+        search.weight, search.priority = event["weight"], event["priority"]
 
     def _requested(self, event: Payload) -> None:
         self.searches[event["search"]].requests[event["index"]] = event["job"]
