@@ -130,7 +130,7 @@ def _gpu(entry: str, handle: Any) -> Device:
 
 
 def told(ask: Callable[..., Any], *about: Any) -> Any:
-    """What NVML answers, or None where it refuses: a part of a GPU (MIG) has no utilisation, a shortened UUID no handle.
+    """What NVML answers, or None where it refuses: a part of a GPU (MIG) has no utilisation, a short UUID no handle.
 
     An older driver lacks functions that this `pynvml` knows of; that is a refusal too.
     """
