@@ -44,6 +44,9 @@ class SearchMemory:
         matched: what the knowledge pool answered, packed, by call; of the calls since the last saved state.
         pooled: the checkpoint that entered the pool, by call; likewise.
         versions: those that the search was last taken up with; empty if that was not written down.
+        submitted: its spec as somebody gave it to the daemon; None if nobody did.
+        paused: who paused it; None while it is not paused.
+        stopped: whether a person ended it.
     """
 
     spec: dict[str, Any]
@@ -57,6 +60,13 @@ class SearchMemory:
     result: dict[str, Any] | None = None
     starts: int = 0
     versions: dict[str, str] = field(default_factory=dict)
+    submitted: dict[str, Any] | None = None
+    file: str = ""
+    owner: str = ""
+    weight: float = 1.0
+    priority: int = 0
+    paused: str | None = None
+    stopped: bool = False
 
     def restored(self) -> StateSaved | None:
         """The last saved state, if there is one."""
