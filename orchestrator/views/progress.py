@@ -8,6 +8,7 @@ from statistics import fmean
 
 from orchestrator.views.entries import Asked, JobView, Payload
 from orchestrator.views.fold import History
+from orchestrator.views.timeline import running_time
 
 _FREE = {"architecture", "seed", "initial"}
 
@@ -23,6 +24,7 @@ class Step:
         accuracy: its best validation accuracy, in [0, 1].
         best: the best so far.
         candidate: its digest.
+        seconds: of the search's running time when its strategy knew of it.
     """
 
     spent: int
@@ -30,6 +32,7 @@ class Step:
     accuracy: float
     best: float
     candidate: str
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +50,16 @@ def progress(history: History, search: str) -> list[Step]:
     ended = sorted(_ended(history, search), key=lambda one: one[0])
     if len({_setting(job.request["candidate"]) for _, job in ended}) > 1:
         return []
+    runs = [(run.start, run.last) for run in history.searches[search].runs]
     reached, spent, best, steps = dict[str, int](), 0, 0.0, list[Step]()
-    for _, job in ended:
+    for time, job in ended:
         candidate = job.candidate or job.id
         spent += max(0, job.epochs - reached.get(candidate, 0))
         reached[candidate] = max(job.epochs, reached.get(candidate, 0))
         accuracy = (job.outcome or {}).get("accuracy")
         if accuracy is not None:
             best = max(best, accuracy)
-            steps.append(Step(spent, job.epochs, accuracy, best, candidate))
+            steps.append(Step(spent, job.epochs, accuracy, best, candidate, running_time(time, runs)))
     return steps
 
 

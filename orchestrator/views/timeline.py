@@ -55,7 +55,7 @@ def timelines(history: History, search: str) -> tuple[list[WorkerTimeline], list
     for worker in workers.values():
         worker.segments[:] = _one_after_another(worker.segments)
     return sorted(workers.values(), key=lambda worker: _natural(worker.worker)), [
-        _running(s, runs) for s, _ in runs[1:]
+        running_time(s, runs) for s, _ in runs[1:]
     ]
 
 
@@ -70,8 +70,8 @@ def _one_after_another(segments: list[Segment]) -> Iterator[Segment]:
 
 def _segment(job: JobView, attempt: Attempt, runs: list[tuple[float, float]]) -> Segment:
     return Segment(
-        start=_running(attempt.started, runs),
-        end=_running(attempt.started + attempt.seconds, runs),
+        start=running_time(attempt.started, runs),
+        end=running_time(attempt.started + attempt.seconds, runs),
         job=job.id,
         words=job.words,
         kind=_kind(job, attempt),
@@ -88,7 +88,7 @@ def _kind(job: JobView, attempt: Attempt) -> SegmentKind:
     return "resume" if attempt.checkpoint is not None else "train"
 
 
-def _running(time: float, runs: list[tuple[float, float]]) -> float:
+def running_time(time: float, runs: list[tuple[float, float]]) -> float:
     """Turns a clock reading into seconds of running time."""
     return sum(min(max(time - start, 0.0), end - start) for start, end in runs)
 
