@@ -20,12 +20,20 @@ OrchestratorError
 ├── UnknownDevice
 ├── SimulationFailed
 ├── SimulationCrashed
-└── SearchCrashed
+├── SearchCrashed
+├── DaemonGone
+└── Refused
+    ├── RefusedAccess
+    ├── RefusedName
+    ├── RefusedState
+    ├── RefusedInput
+    └── RefusedNow
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from strategies.errors import OptionProblem
 
@@ -204,3 +212,51 @@ class SearchCrashed(OrchestratorError):
 
     def __init__(self, search: str, why: str) -> None:
         super().__init__(f"search {search[:12]} ended with an error in its strategy: {why}")
+
+
+class DaemonGone(OrchestratorError):
+    """Raised when no daemon answers where one was expected."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"no daemon answers at {where}: {why}")
+
+
+class Refused(OrchestratorError):
+    """Raised when a daemon answers a client with an error; `kind` is the class of what it raised itself."""
+
+    def __init__(self, status: int, error: Mapping[str, Any]) -> None:
+        self.status = status
+        self.kind = str(error.get("kind", "Refused"))
+        self.exit_code = int(error.get("exit_code", 2))
+        self.problems = tuple(error.get("problems", ()))
+        super().__init__(str(error.get("message", f"the daemon answered with status {status}")))
+
+
+class RefusedAccess(Refused):
+    """Raised when a daemon does not let this user, or this token, do what was asked (401, 403)."""
+
+
+class RefusedName(Refused):
+    """Raised when a daemon knows nothing by a name (404)."""
+
+
+class RefusedState(Refused):
+    """Raised when a search cannot be told to do something in the state that it is in (409)."""
+
+
+class RefusedInput(Refused):
+    """Raised when a daemon cannot use what it was sent (400, 413, 422); `problems` names each key that is wrong."""
+
+
+class RefusedNow(Refused):
+    """Raised when a daemon cannot do it now: too many watch, it is about to end, its disk is full (429, 503, 507)."""
+
+
+REFUSALS: Mapping[int, type[Refused]] = {
+    **dict.fromkeys((401, 403), RefusedAccess),
+    404: RefusedName,
+    409: RefusedState,
+    **dict.fromkeys((400, 413, 422), RefusedInput),
+    **dict.fromkeys((429, 503, 507), RefusedNow),
+}
+"""Which class a status of the API becomes; others are `Refused`."""

@@ -14,7 +14,7 @@ from store.records.candidates import candidate_id
 
 Payload = Mapping[str, Any]
 AttemptEnd = Literal["running", "succeeded", "failed", "stopped", "lost"]
-SearchStatus = Literal["running", "interrupted", "finished", "failed"]
+SearchStatus = Literal["submitted", "running", "paused", "stopped", "interrupted", "finished", "failed"]
 SHORT = 12
 
 
@@ -106,7 +106,13 @@ class PoolUse:
 
 @dataclass(slots=True)
 class SearchEntry:
-    """One search, as its events tell it."""
+    """One search, as its events tell it.
+
+    Attributes:
+        submitted: whether it was handed to a daemon; `owner` says by whom, `by` who gave it the last order.
+        weight, priority: its share of the devices.
+        held: what a person did to it.
+    """
 
     id: str
     spec: Payload
@@ -118,6 +124,12 @@ class SearchEntry:
     state: bytes = b""
     ending: Literal["", "interrupted", "finished", "failed"] = ""
     message: str = ""
+    submitted: bool = False
+    owner: str = ""
+    by: str = ""
+    weight: float = 1.0
+    priority: int = 0
+    held: Literal["", "paused", "stopped"] = ""
 
     @property
     def name(self) -> str:
@@ -127,9 +139,13 @@ class SearchEntry:
     @property
     def status(self) -> SearchStatus:
         """What it is, if the process that last took it up still lives; see `search_view` for when it does not."""
-        if self.ending:
+        if self.ending in {"finished", "failed"}:
             return self.ending
-        return "running" if self.runs and self.runs[-1].open else "interrupted"
+        if self.held:
+            return self.held
+        if self.submitted and not self.runs:
+            return "submitted"
+        return "running" if self.runs and self.runs[-1].open and not self.ending else "interrupted"
 
     def touch(self, time: float) -> None:
         """Notes that something of it happened: a run that is killed ends with its last event."""

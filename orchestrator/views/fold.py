@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgpack
 
@@ -56,6 +56,11 @@ class History:
             "search_interrupted": self._interrupted,
             "search_finished": self._finished,
             "search_failed": self._search_failed,
+            "search_submitted": self._submitted,
+            "search_paused": self._paused,
+            "search_resumed": self._resumed,
+            "search_stopped": self._stopped,
+            "search_prioritised": self._prioritised,
             "state_saved": self._state_saved,
             "weights_matched": self._weights_matched,
             "weights_pooled": self._weights_pooled,
@@ -132,6 +137,37 @@ class History:
         for search in self.searches.values():
             for run in search.runs:
                 run.open = run.open and run is latest
+
+    def _submitted(self, note: Note) -> None:
+        search, event = self._go_on(note), note.payload
+        search.submitted, search.owner = True, event["owner"]
+        search.weight, search.priority = event["weight"], event["priority"]
+        search.held = "" if search.held == "stopped" else search.held
+
+    def _paused(self, note: Note) -> None:
+        self._hold(note, "paused")
+
+    def _stopped(self, note: Note) -> None:
+        self._hold(note, "stopped")
+
+    def _hold(self, note: Note, held: Literal["paused", "stopped"]) -> None:
+        search = self.searches[note.payload["search"]]
+        search.held, search.by = held, note.payload["by"]
+
+    def _resumed(self, note: Note) -> None:
+        search = self._go_on(note)
+        search.held, search.by = "", note.payload["by"]
+
+    def _go_on(self, note: Note) -> SearchEntry:
+        """A search that failed is as good as interrupted once somebody lets it go on."""
+        search = self.searches[note.payload["search"]]
+        if search.ending == "failed":
+            search.ending = "interrupted"
+        return search
+
+    def _prioritised(self, note: Note) -> None:
+        search = self.searches[note.payload["search"]]
+        search.weight, search.priority = note.payload["weight"], note.payload["priority"]
 
     def _interrupted(self, note: Note) -> None:
         self._close(note, "interrupted", note.payload["reason"])
