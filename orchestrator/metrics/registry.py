@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gzip
+import platform
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+import anyio
+from anyio import to_thread
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator.metrics.api import ApiMeter
+from orchestrator.metrics.families import Families
+from orchestrator.metrics.fold import Fold
+from orchestrator.metrics.gauges import Gauges, Snapshot, snapshot
+from orchestrator.metrics.sizes import Scales, Sizes
 from orchestrator.serving.service import Service
-from store.records.events import AnyEvent
+from store.records.events import AnyEvent, CheckpointQuarantined, DeviceLeft, StaleReport, WorkerEnded, WorkerStarted
 from store.records.messages import Progress
+
+LAG_EVERY_SECONDS = 0.1
+MEASURE_SECONDS = 60.0
+MEASURING_SHARE = 0.02
+"""Of the time, at most, is spent on measuring the store: a large one is measured less often."""
 
 
 class Metrics:
@@ -29,28 +48,60 @@ class Metrics:
     """
 
     def __init__(self, service: Service) -> None:
-        self.registry = CollectorRegistry(auto_describe=True)
+        # When a counter began is when the process did: process_start_time_seconds.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry(auto_describe=False)
         self.api = ApiMeter(self.registry)
         self.app: ASGIApp = self._respond
         self._service = service
+        self._families = Families(self.registry)
+        self._fold = Fold(self._families, lambda: service.history)
+        self._sizes = Sizes()
+        self._seen: Snapshot | None = None
+        self.registry.register(Gauges(lambda: self._seen))
+        ProcessCollector(registry=self.registry)
+        build = Gauge(
+            "coldframe_build_info", "1; its labels say what runs.", ["version", "python"], registry=self.registry
+        )
+        build.labels(version("coldframe"), platform.python_version()).set(1)
 
     async def run(self) -> None:
         """Measures what nobody tells, until it is cancelled: the loop's lag, the store's size, the disk's room."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._measure_lag)
+            tasks.start_soon(self._measure_store)
 
     def journal_committed(self, seconds: float, rows: int) -> None:
         """Takes how long a transaction of the journal took; called from its thread (`Journal.on_commit`)."""
+        self._families.commit.observe(seconds)
+        self._families.journal_rows.inc(rows)
 
     def recalled(self, sequence: int, time: float, kind: str, payload: Mapping[str, Any]) -> None:
         """Takes a row that was there before this process."""
+        self._fold.apply(kind, payload, live=False)
 
     def event(self, sequence: int, time: float, event: AnyEvent) -> None:
         """Counts an event."""
+        match event:
+            case WorkerStarted():
+                self._families.worker_starts.inc()
+            case WorkerEnded():
+                self._families.worker_ends.labels(event.reason or "left").inc()
+            case StaleReport():
+                self._families.fenced.inc()
+            case CheckpointQuarantined():
+                self._families.quarantined.inc()
+            case DeviceLeft():
+                self._families.devices_left.labels(event.device, event.reason).inc()
+            case _:
+                self._fold.apply(event.type, vars(event), live=True)
 
     def progress(self, worker: str, job: str, message: Progress) -> None:
-        """Keeps a worker's rate of images."""
+        """Keeps a job's rate of images."""
+        self._fold.progress(message)
 
     def strategy(self, search: str, done: int, total: int, label: str) -> None:
-        """Passes over it."""
+        """Passes over it: the daemon knows."""
 
     def waiting(self, reason: str | None) -> None:
         """Passes over it."""
@@ -62,4 +113,37 @@ class Metrics:
         """Does nothing."""
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raise NotImplementedError
+        request = Request(scope, receive)
+        if request.method not in ("GET", "HEAD"):
+            response: Response = PlainTextResponse("only GET and HEAD\n", 405, {"Allow": "GET, HEAD"})
+        else:
+            self._seen = snapshot(self._service, self._fold.best, sum(self._fold.rates.values()), self._sizes)
+            response = await to_thread.run_sync(_text, self.registry, request.headers)
+        await response(scope, receive, send)
+
+    async def _measure_lag(self) -> None:
+        due = anyio.current_time()
+        while True:
+            due += LAG_EVERY_SECONDS
+            await anyio.sleep_until(due)
+            now = anyio.current_time()
+            self._families.lag.observe(max(0.0, now - due))
+            due = max(due, now)
+
+    async def _measure_store(self) -> None:
+        scales = Scales(self._service.store.folder, self._service.store.checkpoints)
+        while True:
+            begun = anyio.current_time()
+            self._sizes = await to_thread.run_sync(scales.measure)
+            took = anyio.current_time() - begun
+            await anyio.sleep(max(MEASURE_SECONDS, took / MEASURING_SHARE))
+
+
+def _text(registry: Collector, headers: Headers) -> Response:
+    """The metrics in the format that the scraper asks for."""
+    encoder: Callable[[Collector], bytes]
+    encoder, content_type = choose_encoder(headers.get("accept", ""))
+    body, more = encoder(registry), {"Vary": "Accept, Accept-Encoding"}
+    if "gzip" in headers.get("accept-encoding", ""):
+        body, more = gzip.compress(body, 1), more | {"Content-Encoding": "gzip"}
+    return Response(body, headers=more | {"Content-Type": content_type})

@@ -264,6 +264,7 @@ class WorkerEnded(Record):
     worker: str
     pid: int
     cause: str
+    reason: Reason | None = Field(default=None, description="none if it had been told to leave")
 
 
 class DeviceLeft(Record):
