@@ -32,6 +32,7 @@ TERMINAL = frozenset({S.SUCCEEDED, S.FAILED, S.STOPPED})
 
 TRANSITIONS: dict[tuple[JobState, JobState], str] = {
     (S.QUEUED, S.STARTING): "given to a worker",
+    (S.QUEUED, S.STOPPED): "dropped: no search asks for it any more",
     (S.QUEUED, S.FAILED): "refused: it does not fit into a message to a worker",
     (S.STARTING, S.RUNNING): "the worker reports its first step",
     (S.STARTING, S.SUCCEEDED): "finished before it reported a step",
@@ -50,7 +51,12 @@ TRANSITIONS: dict[tuple[JobState, JobState], str] = {
 
 @dataclass(slots=True)
 class Job:
-    """A request in execution. Only `move` changes its state."""
+    """A request in execution. Only `move` changes its state.
+
+    Attributes:
+        searches: those that asked for it.
+        owner: the one of them for which it was given to a worker.
+    """
 
     id: str
     request: AnyRequest
@@ -63,6 +69,7 @@ class Job:
     alone: bool = False
     held: bool = False
     searches: list[str] = field(default_factory=list)
+    owner: str = ""
     story: list[str] = field(default_factory=list)
 
     def tell(self, what: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from orchestrator.lifecycle import Job
 from orchestrator.queue import JobQueue
 from orchestrator.reactions import Slot, Sort
+from orchestrator.shares import Shares
 
 
 class Placement:
@@ -20,33 +21,53 @@ class Placement:
         workers: by name.
         queue: jobs that wait for any worker.
         alone: jobs that wait for a device of their own, in the order in which they came.
+        shares: how searches share the workers.
+        on_workers: how many jobs are done for each search now.
     """
 
     def __init__(self, jobs: Mapping[str, Job]) -> None:
         self.workers: dict[str, Slot] = {}
         self.queue = JobQueue()
         self.alone: deque[str] = deque()
-        self._jobs = jobs
+        self.shares = Shares()
         self.on_workers: Counter[str] = Counter()
+        self._jobs = jobs
 
     def line_up(self, job: Job, *, resumes: bool) -> None:
         """Lets a job wait for a worker."""
+        for search in job.searches:
+            self._wake(search)
         if job.alone:
             self.alone.append(job.id)
         else:
-            self.queue.push(job.id, job.searches[0], resumes=resumes, epochs=job.epochs)
+            self.queue.push(job.id, job.searches, resumes=resumes, epochs=job.epochs)
+
+    def join(self, job: str, search: str) -> None:
+        """Another search asks for a job, which may wait for a worker."""
+        if job in self.queue:
+            self._wake(search)
+            self.queue.join(job, search)
+
+    def leave(self, job: Job, search: str) -> None:
+        """A search does not ask for a job any more; one that nobody asks for waits no longer."""
+        if job.id in self.queue:
+            self.queue.leave(job.id, search)
+        if not job.searches and job.id in self.alone:
+            self.alone.remove(job.id)
 
     def put(self, worker: str, job: Job) -> None:
         """Notes that a worker has been given a job."""
         job.worker = worker
         self.workers[worker].jobs.append(job.id)
-        self.on_workers[job.searches[0]] += 1
+        self.on_workers[job.owner] += 1
+        self.shares.starts(job.owner, job.id)
 
-    def take_off(self, worker: str, job: str) -> Job:
-        """Takes a job off its worker."""
+    def take_off(self, worker: str, job: str, seconds: float | None = None) -> Job:
+        """Takes a job off its worker, which had it for so many seconds if that is known."""
         self.workers[worker].jobs.remove(job)
         released = self._jobs[job]
-        self.on_workers[released.searches[0]] -= 1
+        self.on_workers[released.owner] -= 1
+        self.shares.ends(job, seconds)
         return released
 
     def fill(self) -> Iterator[tuple[str, Job]]:
@@ -57,21 +78,35 @@ class Placement:
         for name, slot in self.workers.items():
             if slot.jobs or slot.leaving or self._is_taken_alone(slot.device):
                 continue
-            if self.alone and slot.device == self._quietest():
+            first = self.first_alone()
+            if first is not None and slot.device == self._quietest():
                 if not self._jobs_on(slot.device):
-                    yield name, self._jobs[self.alone.popleft()]
+                    self.alone.remove(first.id)
+                    first.owner = self.shares.next(first.searches) or ""
+                    yield name, first
                 continue
             yield from self._next_for(name)
         for name, slot in self.workers.items():
-            if slot.quick and len(slot.jobs) == 1 and not self.alone and not self._is_taken_alone(slot.device):
-                ahead = self.queue.peek(self.on_workers)
+            if slot.quick and len(slot.jobs) == 1 and not self.first_alone() and not self._is_taken_alone(slot.device):
+                ahead = self.queue.peek(self.shares)
                 if ahead is not None and all(sort_of(self._jobs[job]) == slot.quick for job in (slot.jobs[0], ahead)):
                     yield from self._next_for(name)
 
     def _next_for(self, worker: str) -> Iterator[tuple[str, Job]]:
-        job = self.queue.pop(self.on_workers)
-        if job is not None:
+        found = self.queue.pop(self.shares)
+        if found is not None:
+            job, search = found
+            self._jobs[job].owner = search
             yield worker, self._jobs[job]
+
+    def first_alone(self) -> Job | None:
+        """The first job that waits for a device of its own, and whose searches are not all paused."""
+        waiting = (self._jobs[job] for job in self.alone)
+        return next((job for job in waiting if self.shares.next(job.searches)), None)
+
+    def _wake(self, search: str) -> None:
+        if not self.on_workers[search] and not self.queue.has(search):
+            self.shares.wakes(search)
 
     def _jobs_on(self, device: str) -> list[Job]:
         return [self._jobs[job] for slot in self.workers.values() if slot.device == device for job in slot.jobs]

@@ -124,6 +124,19 @@ class Remaking:
         """A job that was to make a state again is over: those that waited for it are free."""
         self._freed.extend(self._waiting.pop(job))
 
+    def makers(self, job: str) -> list[str]:
+        """Returns the jobs that make again what a job waits for."""
+        return [maker for maker, waiting in self._waiting.items() if job in waiting]
+
+    def drop(self, job: str) -> None:
+        """A job is not wanted any more: it waits for nothing, and what it was to make is made again another time."""
+        for waiting in self._waiting.values():
+            if job in waiting:
+                waiting.remove(job)
+        self._waiting.pop(job, None)
+        if job in self._freed:
+            self._freed.remove(job)
+
     def next_freed(self) -> str | None:
         """Returns a job that waits no longer, each once."""
         return self._freed.popleft() if self._freed else None

@@ -7,6 +7,7 @@ events say is folded into `Memory` at once, so that the next stimulus of the sam
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from orchestrator.lifecycle import Job, JobState, move
 from orchestrator.memory import Checkpoint, Memory
@@ -48,6 +49,7 @@ class Scheduler:
         self.jobs: dict[str, Job] = {}
         self.placement = Placement(self.jobs)
         self.workers = self.placement.workers
+        self.shares = self.placement.shares
         self.draining = False
         self.paused: str | None = None
         self._terms: dict[str, Terms] = {}
@@ -59,6 +61,35 @@ class Scheduler:
     def add_search(self, search: str, terms: Terms) -> None:
         """Makes a search's terms known, before its first request."""
         self._terms[search] = terms
+        self.shares[search].paused = False
+
+    def remove_search(self, search: str) -> Reaction:
+        """A search asks for nothing any more: jobs that no other one asks for are dropped, or stop."""
+        self.shares.remove(search)
+        self._terms.pop(search, None)
+        for job in [job for job in self.jobs.values() if search in job.searches]:
+            job.searches.remove(search)
+            self.placement.leave(job, search)
+            if not job.searches and job.state is JobState.QUEUED:
+                self._drop(job)
+        self._stop_idle("no search asks for it any more")
+        return self._react()
+
+    def set_share(self, search: str, weight: float, priority: int) -> Reaction:
+        """Changes how much of the workers a search gets."""
+        self.shares.set(search, weight, priority)
+        return self._react()
+
+    def pause(self, search: str) -> Reaction:
+        """Starts nothing of a search, and stops its jobs at a checkpoint, but those that others wait for too."""
+        self.shares[search].paused = True
+        self._stop_idle("the search is paused")
+        return self._react()
+
+    def resume(self, search: str) -> Reaction:
+        """Lets a paused search go on: its jobs go on from their checkpoints."""
+        self.shares[search].paused = False
+        return self._react()
 
     def request(self, search: str, index: int, request: AnyRequest) -> Reaction:
         """A search asks for something."""
@@ -80,7 +111,7 @@ class Scheduler:
             else:
                 self._enqueue(job)
         elif search not in job.searches:
-            job.searches.append(search)
+            self._join(job, search)
         return self._react()
 
     def worker_ready(self, worker: str, device: str, pid: int) -> Reaction:
@@ -92,7 +123,9 @@ class Scheduler:
     def worker_lost(self, worker: str, reason: Reason, message: str, sent: Collection[str]) -> Reaction:
         """A worker's process is gone; `sent` are the jobs that had reached it and not ended."""
         slot = self.workers[worker]
-        self._emit(WorkerEnded(worker=worker, pid=slot.pid, cause=message))
+        told = self.draining and not slot.jobs
+        why: Reason | None = None if told else "device" if slot.leaving else reason
+        self._emit(WorkerEnded(worker=worker, pid=slot.pid, cause=message, reason=why))
         for number, name in enumerate(tuple(slot.jobs)):
             job = self.placement.take_off(worker, name)
             if number == 0 and name in sent and not slot.leaving:
@@ -121,15 +154,15 @@ class Scheduler:
             case messages.Saved():
                 self._saved(message)
             case messages.Finished():
-                self.placement.take_off(worker, job.id)
+                self.placement.take_off(worker, job.id, seconds)
                 self.workers[worker].quick = sort_of(job) if seconds < QUICK_SECONDS else None
                 self._finished(job, message, seconds)
             case messages.Failed():
-                self.placement.take_off(worker, job.id)
+                self.placement.take_off(worker, job.id, seconds)
                 self.workers[worker].leaving = message.reason == "device"
                 self._failed(job, message)
             case messages.Stopped():
-                self.placement.take_off(worker, job.id)
+                self.placement.take_off(worker, job.id, seconds)
                 self._stopped(job, "stopped at a checkpoint")
         return self._react()
 
@@ -149,11 +182,8 @@ class Scheduler:
     def drain(self) -> Reaction:
         """Nothing new is started, and every worker is asked to stop at a checkpoint."""
         self.draining = True
-        for name, slot in self.workers.items():
-            for job in [self.jobs[job] for job in slot.jobs]:
-                if job.state is not JobState.STOPPING:
-                    move(job, JobState.STOPPING, "the daemon is leaving")
-                    self._reaction.commands.append(SendStop(name, messages.Stop(job=job.id, attempt=job.attempt)))
+        for job in self.jobs.values():
+            self._stop(job, "the daemon is leaving")
         return self._react()
 
     @property
@@ -270,9 +300,44 @@ class Scheduler:
         self._answer(job)
 
     def _stopped(self, job: Job, why: str) -> None:
+        """An attempt is over in good order; if its job is wanted still, it waits for the next one."""
         self._emit(JobStopped(job=job.id, attempt=job.attempt, reason=why))
         move(job, JobState.STOPPED, why)
         del self.jobs[job.id]
+        if self.draining:
+            return
+        if job.searches:
+            self.jobs[job.id] = replace(job, state=JobState.QUEUED)
+            self._enqueue(self.jobs[job.id])
+        else:
+            self._remaking.drop(job.id)
+
+    def _stop(self, job: Job, why: str) -> None:
+        """Asks a job's worker to stop it at a checkpoint, unless it was asked already."""
+        if job.worker is not None and job.state is not JobState.STOPPING:
+            move(job, JobState.STOPPING, why)
+            self._reaction.commands.append(SendStop(job.worker, messages.Stop(job=job.id, attempt=job.attempt)))
+
+    def _stop_idle(self, why: str) -> None:
+        """Stops the jobs that no search waits for which may go on."""
+        for job in self.jobs.values():
+            if self.shares.next(job.searches) is None:
+                self._stop(job, why)
+
+    def _drop(self, job: Job) -> None:
+        """Forgets a job that waits and that nobody asks for."""
+        self._emit(JobStopped(job=job.id, attempt=job.attempt, reason="no search asks for it any more"))
+        move(job, JobState.STOPPED, "no search asks for it any more")
+        del self.jobs[job.id]
+        self._remaking.drop(job.id)
+
+    def _join(self, job: Job, search: str) -> None:
+        """Another search asks for a job that is under way, and so for what is made again for it."""
+        if search not in job.searches:
+            job.searches.append(search)
+        self.placement.join(job.id, search)
+        for maker in self._remaking.makers(job.id):
+            self._join(self.jobs[maker], search)
 
     def _answer(self, job: Job) -> None:
         del self.jobs[job.id]
@@ -297,6 +362,10 @@ class Scheduler:
         """Puts a job into line, or what has to make the state again that it starts from."""
         if (first := self._remaking.first_of(job, self.jobs)) is not None:
             self._line_up(first)
+            return
+        for maker in self._remaking.makers(job.id):
+            for search in job.searches:
+                self._join(self.jobs[maker], search)
 
     def _line_up(self, job: Job) -> None:
         start = self._start_of(job.request)
@@ -323,7 +392,7 @@ class Scheduler:
             attempt=job.attempt,
             request=job.request,
             resume=start.digest if start else None,
-            settings=self._terms[job.searches[0]].settings,
+            settings=self._terms[job.owner].settings,
         )
         self._reaction.commands.append(Assign(worker, message))
 
