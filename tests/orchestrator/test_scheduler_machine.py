@@ -1,4 +1,4 @@
-"""The scheduler under random stimuli in any order."""
+"""The scheduler under random stimuli in any order, with searches that share jobs, and are paused, ended and taken up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from orchestrator.invariants import validate
 from orchestrator.lifecycle import JobState
-from orchestrator.reactions import Answer, Delay, Reaction
+from orchestrator.reactions import Answer, Assign, Delay, Reaction, Terms
 from store.records import messages
 from store.records.requests import Train
 from tests.orchestrator.builders import failed, finished, saved, scheduler, train
@@ -34,6 +34,10 @@ class SchedulerMachine(RuleBasedStateMachine):
                 assert self.made.memory.knows(command.job, command.search)
             if isinstance(command, Delay):
                 self.held.append(command.job)
+            if isinstance(command, Assign):
+                job = self.made.jobs[command.message.job]
+                assert job.owner in job.searches
+                assert not self.made.shares[job.owner].paused
 
     @rule(target=requests, gene=st.integers(0, 5), epochs=st.integers(1, 3))
     def make(self, gene: int, epochs: int) -> Train:
@@ -79,6 +83,25 @@ class SchedulerMachine(RuleBasedStateMachine):
         }.get(what, lambda: failed(job.request, attempt, what))()  # type: ignore[arg-type]
         self.take(self.made.report(name, message, seconds))
 
+    @rule(search=st.sampled_from(["s", "t"]))
+    def pause(self, search: str) -> None:
+        self.take(self.made.pause(search))
+
+    @rule(search=st.sampled_from(["s", "t"]))
+    def resume(self, search: str) -> None:
+        self.take(self.made.resume(search))
+
+    @rule(search=st.sampled_from(["s", "t"]), weight=st.sampled_from([0.5, 1.0, 4.0]), priority=st.integers(-1, 1))
+    def prioritise(self, search: str, weight: float, priority: int) -> None:
+        self.take(self.made.set_share(search, weight, priority))
+
+    @rule(search=st.sampled_from(["s", "t"]))
+    def end_and_take_up_again(self, search: str) -> None:
+        self.take(self.made.remove_search(search))
+        self.asked = {(name, key) for name, key in self.asked if name != search}
+        assert all(search not in job.searches for job in self.made.jobs.values())
+        self.made.add_search(search, Terms(retries=1))
+
     @rule()
     def delays_end(self) -> None:
         held, self.held = self.held, []
@@ -92,6 +115,23 @@ class SchedulerMachine(RuleBasedStateMachine):
     @invariant()
     def consistent(self) -> None:
         validate(self.made)
+
+    @invariant()
+    def what_only_paused_searches_wait_for_does_not_go_on(self) -> None:
+        for job in self.made.jobs.values():
+            if job.worker is not None and all(self.made.shares[search].paused for search in job.searches):
+                assert job.state is JobState.STOPPING
+
+    @invariant()
+    def nobody_waits_while_a_worker_is_idle(self) -> None:
+        idle = [slot for slot in self.made.workers.values() if not slot.jobs and not slot.leaving]
+        if idle and self.made.paused is None and not self.made.placement.alone and not self.alone_on(idle[0].device):
+            ready = [job for job in self.made.jobs.values() if job.id in self.made.placement.queue]
+            assert all(self.made.shares[search].paused for job in ready for search in job.searches)
+
+    def alone_on(self, device: str) -> bool:
+        slots = [slot for slot in self.made.workers.values() if slot.device == device]
+        return any(self.made.jobs[job].alone for slot in slots for job in slot.jobs)
 
     @invariant()
     def what_was_asked_is_answered_or_under_way(self) -> None:
