@@ -1,4 +1,4 @@
-"""The best networks' cells as SVG: drawn in a thread, once each. matplotlib is loaded when the first one is asked for."""
+"""The best networks' cells as SVG: drawn in a thread, once each. matplotlib is loaded with the first of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Cells:
         self._lock = anyio.Lock()
 
     async def svg(self, genotype: Mapping[str, Any]) -> bytes | None:
-        """Returns a network's drawing on a transparent ground, its title telling it in words; None if its kind has none.
+        """Returns a network's drawing, whose title tells it in words; None if its kind has none.
 
         Args:
             genotype: as `orchestrator.summary.genotype` gives it.

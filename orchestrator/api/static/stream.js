@@ -8,7 +8,7 @@ const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 10_000;
 
 export class Stream {
-  /** Handlers: event(sequence, value), progress(value), state("connecting" | "live" | "lost" | "refused", error). */
+  /** Handlers: event(sequence, value), passing(kind, value), state("connecting" | "live" | "lost" | "refused", error). */
   constructor(handlers) {
     this.handlers = handlers;
     this.last = 0;
@@ -77,7 +77,7 @@ export class Stream {
   take(kind, id, data) {
     const value = JSON.parse(data);
     if (id) this.last = Math.max(this.last, Number(id));
-    if (kind === "progress") this.handlers.progress(value);
+    if (kind !== "message") this.handlers.passing(kind, value);
     else if (id) this.handlers.event(Number(id), value);
   }
 }

@@ -1,0 +1,68 @@
+// What each worker did in the last minutes: a lane for each worker, a bar for each attempt, coloured by search.
+
+import { h, s } from "./dom.js";
+import { ticks } from "./chart.js";
+import { clock, duration } from "./words.js";
+
+const TALL = 22;
+const LOOKS = 6;
+
+/** Gives each search that appears a colour of its own, the same for as long as the page is open. */
+export class Colours {
+  constructor() {
+    this.known = new Map();
+  }
+
+  of(search) {
+    if (!this.known.has(search)) this.known.set(search, this.known.size % LOOKS);
+    return this.known.get(search);
+  }
+}
+
+/**
+ * The lanes. workers: [{ worker, device, segments: [{ start, end, search, job, words, kind, outcome }] }], times in
+ * seconds since the epoch, end null while under way. now: the daemon's clock. minutes: how far back. width: of a lane.
+ */
+export function timeline({ workers, doing, now, minutes, width, colours, name }) {
+  const from = now - minutes * 60;
+  const at = (time) => Math.round(((Math.max(time, from) - from) / (now - from)) * width * 10) / 10;
+  const searches = new Map();
+  const lanes = workers.map((worker) => {
+    const seen = worker.segments.filter((one) => (one.end ?? now) > from && one.start < now);
+    for (const one of seen) if (one.search) searches.set(one.search, colours.of(one.search));
+    return lane(worker, seen, at, { doing: doing.get(worker.worker), now, from, width, colours });
+  });
+  return [
+    h("ul", { class: "legend" }, [...searches].map(([search, look]) =>
+      h("li", {}, s("svg", { class: "swatch", viewBox: "0 0 10 10", "aria-hidden": "true" }, s("rect", { class: `fill-${look}`, width: 10, height: 10, rx: 2 })), name(search)))),
+    h("ul", { class: "lanes" }, lanes),
+    h("div", { class: "lane", "aria-hidden": "true" }, h("span"), ruler(minutes, width)),
+  ];
+}
+
+function lane(worker, seen, at, { doing, now, from, width, colours }) {
+  const busy = seen.reduce((sum, one) => sum + Math.min(one.end ?? now, now) - Math.max(one.start, from), 0);
+  const share = Math.min(busy / (now - from), 1);
+  const label = `${worker.worker}: ${seen.length} attempts, busy ${Math.round(share * 100)} % of the time shown`;
+  return h("li", { class: "lane", "data-key": `lane-${worker.worker}` },
+    h("div", {}, h("div", { class: "who" }, worker.worker), h("div", { class: "now" }, doing ?? "idle")),
+    s("svg", { viewBox: `0 0 ${width} ${TALL}`, height: TALL, preserveAspectRatio: "none", role: "img", "aria-label": label },
+      s("rect", { class: "track", width, height: TALL, rx: 2 }),
+      seen.map((one) => segment(one, at, now, colours))));
+}
+
+function segment(one, at, now, colours) {
+  const x = at(one.start);
+  const open = one.end === null || one.end === undefined;
+  const look = ["job", `fill-${colours.of(one.search)}`, open ? "open" : "", one.outcome === "failed" ? "failed" : ""].join(" ").trim();
+  return s("rect", { class: look, x, y: 2, width: Math.max(at(one.end ?? now) - x, 1), height: TALL - 4 },
+    s("title", {}, `${one.words}, ${open ? "under way for" : one.outcome + " after"} ${duration((one.end ?? now) - one.start)}, from ${clock(one.start)}`));
+}
+
+function ruler(minutes, width) {
+  const steps = ticks(0, minutes, width < 420 ? 3 : 6);
+  return s("svg", { viewBox: `0 0 ${width} 18`, height: 18 }, steps.map((minute) =>
+    s("text", { class: "tick", x: Math.round(width - (minute / minutes) * width), y: 13, "font-size": 12,
+      "text-anchor": minute === 0 ? "end" : minute === minutes ? "start" : "middle" },
+      minute === 0 ? "now" : `${minute} min ago`)));
+}
