@@ -40,6 +40,7 @@ class Job:
         checkpoints: opens the checkpoint store; called once, when a trainer first wants it.
         device: `cpu` or `cuda`; which GPU that is, `CUDA_VISIBLE_DEVICES` says.
         clock: monotonic seconds.
+        looked: called about as often as the job says that it goes on.
 
     If the daemon goes away, or sends what is no order, the process ends inside the call that notices it. That loses
     nothing: all that a worker writes is written once, under a name that only a finished file gets.
@@ -54,12 +55,14 @@ class Job:
         *,
         device: str = "cpu",
         clock: Callable[[], float] = time.monotonic,
+        looked: Callable[[], None] = lambda: None,
     ) -> None:
         self._assign = assign
         self._channel = channel
         self._inbox = inbox
         self._open = checkpoints
         self._clock = clock
+        self._looked = looked
         # A job that ends sooner says nothing but its outcome: that halves the messages of short jobs.
         self._told = clock() + FIRST_PROGRESS_SECONDS - PROGRESS_SECONDS
         self._saved = clock()
@@ -121,6 +124,7 @@ class Job:
         now = self._clock()
         if now - self._told >= PROGRESS_SECONDS:
             self._told = now
+            self._looked()
             self._tell(
                 Progress(
                     job=self._assign.job,

@@ -26,6 +26,7 @@ from trainers import failures, process, registry
 from trainers.channel import Channel, Inbox
 from trainers.errors import ChannelClosed, TrainerError
 from trainers.job import Job, Stopping
+from trainers.output import Output
 from trainers.registry import Trainer
 
 if TYPE_CHECKING:
@@ -41,13 +42,15 @@ class Worker:
         channel: to the daemon.
         folder: the store.
         device: `cpu` or `cuda`.
+        output: where what jobs print goes; none: where this process prints.
     """
 
-    def __init__(self, channel: Channel, folder: Path, device: str) -> None:
+    def __init__(self, channel: Channel, folder: Path, device: str, output: Output | None = None) -> None:
         self._channel = channel
         self._inbox = Inbox(channel)
         self._folder = folder
         self._device = device
+        self._output = output
         self._trainers: dict[str, Trainer] = {}
         self._checkpoints = cache(self._open_checkpoints)
 
@@ -72,13 +75,18 @@ class Worker:
             BadFrame: if what came is not of the protocol.
         """
         while (assign := self._inbox.next()) is not None:
+            if self._output is not None:
+                self._output.begin(assign)
             report = self._run(assign)
+            if self._output is not None:
+                self._output.end(failed=isinstance(report, Failed))
             self._send(report)
             if isinstance(report, Failed):
                 _after_failure(report)
 
     def _run(self, assign: Assign) -> Finished | Failed | Stopped:
-        job = Job(assign, self._channel, self._inbox, self._checkpoints, device=self._device)
+        looked = self._output.look if self._output is not None else lambda: None
+        job = Job(assign, self._channel, self._inbox, self._checkpoints, device=self._device, looked=looked)
         try:
             outcome = self._answer(job)
             failures.check_finite(outcome)
@@ -135,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TrainerError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    worker = Worker(channel, given.store, given.device)
+    worker = Worker(channel, given.store, given.device, Output(given.store, given.worker, given.device))
     try:
         worker.hello()
         if given.preload:

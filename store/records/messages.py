@@ -24,6 +24,7 @@ class JobSettings(Record):
         cache: folder for decoded images; none if there is no room for one.
         tables: where benchmark tables lie, by the digest that a candidate's `trainer.table` names.
         cuda_graphs: whether training steps on a GPU are captured and replayed.
+        log_bytes: how long the file of what the job prints may become; its middle is left out then.
     """
 
     data_path: str | None = None
@@ -31,6 +32,7 @@ class JobSettings(Record):
     tables: dict[str, str] = Field(default_factory=dict)
     cuda_graphs: bool = True
     checkpoint_seconds: float = 30.0
+    log_bytes: int = 1 << 20
     faults: tuple[Fault, ...] = ()
 
 

@@ -110,8 +110,9 @@ class Daemon:
         return self.process.wait(SECONDS)
 
     def log(self) -> str:
-        """What the worker has printed so far."""
-        return self._log.read_text() if self._log.is_file() else f"({self._log} is no file)"
+        """What the worker and its jobs have printed so far."""
+        found = [self._log, *sorted((self.store / "logs" / "jobs").glob("*.log"))]
+        return "".join(path.read_text(errors="replace") if path.is_file() else f"({path} is no file)" for path in found)
 
 
 def command(store: Path, descriptor: int, parent: int, *options: str, module: str = "trainers.worker") -> list[str]:

@@ -142,11 +142,11 @@ def test_a_stop_for_a_job_that_is_over_disturbs_nothing(daemon: Daemon) -> None:
 
 def test_without_checkpoints_nothing_is_written(tmp_path: Path) -> None:
     with Daemon(tmp_path) as daemon:
-        before = sorted(path.name for path in tmp_path.iterdir())
+        before = [path for path in tmp_path.rglob("*") if path.is_file()]
         outcome, saves = train(daemon, assign(noop(epochs=3)))
     assert not saves
     assert len(outcome.history) == 3
-    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == before
 
 
 def test_evaluating_reads_the_checkpoint(daemon: Daemon) -> None:
