@@ -100,6 +100,7 @@ class UnknownId(OrchestratorError):
 
     def __init__(self, kind: str, text: str, found: Sequence[str]) -> None:
         shown = ", ".join(item[:32] for item in found[:5])
+        self.found = tuple(found)
         how = f"stands for {len(found)}: {shown}" if found else "is not in this store (give 4 digits or more)"
         super().__init__(f"{kind} {text!r} {how}")
 

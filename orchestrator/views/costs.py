@@ -45,7 +45,7 @@ def costs(history: History, search: str, *, alive: bool = True) -> Costs:
     """Adds up what a search cost; with no process `alive`, jobs that the journal left running count as queued."""
     entry = history.searches[search]
     answers = Counter(asked.answer for asked in entry.requests)
-    own = [job for job in history.jobs.values() if search in job.queued_in]
+    own = history.own(search)
     mine = [[attempt for attempt in job.attempts if attempt.search == search] for job in own]
     resumed = [_resumed_over(attempts) for attempts in mine]
     return Costs(

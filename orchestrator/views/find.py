@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from orchestrator.errors import UnknownId, UnknownSearch
-from orchestrator.views.entries import SearchEntry
 from orchestrator.views.fold import History
 
 SHORTEST = 4
@@ -26,11 +25,11 @@ def search(history: History, text: str | None) -> str:
         UnknownSearch: if there is none, or more than one.
     """
     if text is None:
-        latest = max(history.searches.values(), key=_last_seen, default=None)
+        latest = max(history.searches.values(), key=lambda entry: entry.seen, default=None)
         if latest is None:
             raise UnknownSearch("", [])
         return latest.id
-    found = [entry.id for entry in history.searches.values() if entry.name == text]
+    found = [entry.id for entry in list(history.searches.values()) if entry.name == text]
     found = found or _starting_with(history.searches, text)
     if len(found) != 1:
         raise UnknownSearch(text, found)
@@ -43,7 +42,7 @@ def job(history: History, text: str) -> str:
     Raises:
         UnknownId: if there is none, or more than one.
     """
-    found = _starting_with(history.jobs, text)
+    found = [text] if text in history.jobs else _starting_with(history.jobs, text)
     if len(found) != 1:
         raise UnknownId("job", text, found)
     return found[0]
@@ -72,8 +71,4 @@ def anything(history: History, text: str) -> Found:
 
 def _starting_with(names: Iterable[str], text: str) -> list[str]:
     """The ids that begin with a text of at least four digits; shorter ones are more likely a slip than an id."""
-    return [name for name in names if name.startswith(text)] if len(text) >= SHORTEST else []
-
-
-def _last_seen(entry: SearchEntry) -> float:
-    return entry.runs[-1].last if entry.runs else entry.opened
+    return [name for name in list(names) if name.startswith(text)] if len(text) >= SHORTEST else []

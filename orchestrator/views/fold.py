@@ -90,8 +90,16 @@ class History:
 
     def open_attempts(self) -> Iterator[tuple[JobView, Attempt]]:
         """Yields the attempts that have not ended, with their jobs."""
-        for job, attempt in self._open.items():
+        for job, attempt in list(self._open.items()):
             yield self.jobs[job], attempt
+
+    def own(self, search: str) -> list[JobView]:
+        """Returns the jobs that a search itself has queued, in the order in which it asked for them.
+
+        May be called from another thread while rows are applied, and so may what builds views.
+        """
+        asked = dict.fromkeys(asked.job for asked in self.searches[search].requests)
+        return [job for job in (self.jobs[name] for name in asked) if search in job.queued_in]
 
     def _touch(self, payload: Payload, time: float) -> None:
         """Extends the runs and the attempt that this row belongs to."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.views.costs import Costs, costs
-from orchestrator.views.entries import JobView, Payload, PoolUse, SearchEntry, SearchStatus
+from orchestrator.views.entries import JobView, Payload, PoolUse, SearchEntry, ServedStatus
 from orchestrator.views.fold import History
 from orchestrator.views.samples import SIMILARITIES, Samples, samples
 from store.records import arrays
@@ -62,11 +62,14 @@ class CandidateView:
 
 @dataclass(frozen=True, slots=True)
 class SearchView:
-    """All that is shown of one search; `best` and `candidates` are the strategy's own once it has returned."""
+    """All that is shown of one search; `best` and `candidates` are the strategy's own once it has returned.
+
+    `submitted`: it was handed to a daemon, not run in the foreground alone.
+    """
 
     id: str
     name: str
-    status: SearchStatus
+    status: ServedStatus
     message: str
     spec: Payload
     opened: float
@@ -79,6 +82,7 @@ class SearchView:
     troubled: tuple[JobView, ...]
     pool: PoolUse
     study: Study | None = None
+    submitted: bool = False
 
     @property
     def retrained(self) -> bool:
@@ -121,7 +125,7 @@ def search_view(history: History, search: str, *, alive: bool = True) -> SearchV
     """
     entry = history.searches[search]
     candidates = tuple(_candidates(history, search))
-    own = [job for job in history.jobs.values() if search in job.queued_in]
+    own = history.own(search)
     return SearchView(
         id=search,
         name=entry.name,
@@ -138,6 +142,7 @@ def search_view(history: History, search: str, *, alive: bool = True) -> SearchV
         troubled=tuple(job for job in own if any(a.outcome == "failed" for a in job.attempts)),
         pool=entry.pool,
         study=_study(entry),
+        submitted=entry.submitted,
     )
 
 
