@@ -5,12 +5,13 @@ The commands print these with `--json`, the API sends them. What people read is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
 
 from orchestrator import summary
 from orchestrator.views import History, JobView, SearchView, find, search_view, stories, totals
+from orchestrator.views.entries import ServedStatus
 from store.records.requests import json_safe
 
 if TYPE_CHECKING:
@@ -37,12 +38,11 @@ class Known:
     served: Mapping[str, ServedSearch] = field(default_factory=dict)
 
     def view(self, search: str) -> SearchView:
-        """Returns the view of a search."""
-        return search_view(self.history, search, alive=self.alive)
-
-    def status(self, view: SearchView) -> str:
-        """Returns a search's status: the daemon's word, else the journal's."""
-        return self.served[view.id].status if view.id in self.served else view.status
+        """Returns the view of a search, with the status that the daemon gives it, if there is one."""
+        view = search_view(self.history, search, alive=self.alive)
+        if search not in self.served:
+            return view
+        return replace(view, status=cast(ServedStatus, self.served[search].status))
 
 
 def searches(known: Known) -> list[dict[str, Any]]:
@@ -55,8 +55,9 @@ def _listed(known: Known, view: SearchView) -> dict[str, Any]:
     return {
         "search": view.id,
         "name": view.name,
-        "status": known.status(view),
+        "status": view.status,
         "opened": view.opened,
+        "seen": known.history.searches[view.id].seen,
         "best_accuracy": view.best[0].accuracy if view.best else None,
         "best_test_accuracy": view.best[0].test_accuracy if view.best else None,
         "totals": totals(view),
@@ -88,7 +89,6 @@ def status(known: Known, text: str | None) -> dict[str, Any]:
     return (
         summary.summary(view)
         | {
-            "status": known.status(view),
             "runs": view.runs,
             "epochs_saved_by_memo": spent.epochs_by_memo,
             "jobs_by_state": dict(spent.jobs_by_state),
@@ -116,7 +116,6 @@ def result(known: Known, text: str | None) -> dict[str, Any]:
     """
     view = known.view(find.search(known.history, text))
     return summary.summary(view) | {
-        "status": known.status(view),
         "best": [summary.candidate(view, found) for found in view.best],
         "history": [
             summary.candidate(view, found)
@@ -144,7 +143,7 @@ def _search(known: Known, name: str) -> dict[str, Any]:
     view = known.view(name)
     best = [summary.candidate(view, candidate) for candidate in view.best]
     study = {} if view.study is None else {"study": view.study.model_dump(mode="json")}
-    shown = summary.summary(view) | {"status": known.status(view), "best": best, "spec": json_safe(dict(view.spec))}
+    shown = summary.summary(view) | {"best": best, "spec": json_safe(dict(view.spec))}
     return shown | served(known, name) | study
 
 
@@ -208,6 +207,34 @@ def story(known: Known, text: str) -> dict[str, Any]:
     return told | {"last_words": last_words(known, view)}
 
 
-def waits(search: str, name: str, found: list[Wait]) -> dict[str, Any]:
-    """Answers `why`: what a search waits for, and what would end the wait."""
-    return {"search": search, "name": name, "waits": [asdict(wait) for wait in found]}
+def why(known: Known, text: str, waits: Callable[[str], Sequence[Wait]] | None = None) -> dict[str, Any]:
+    """Answers `why`: what a search waits for, and what would end the wait.
+
+    Args:
+        known: what there is.
+        text: the search.
+        waits: asks the daemon; without one, the journal says what must be known.
+
+    Raises:
+        UnknownSearch: if there is no such search.
+    """
+    view = known.view(find.search(known.history, text))
+    found = _waits(known, view) if waits is None else waits(view.id)
+    return {"search": view.id, "name": view.name, "status": view.status, "waits": [asdict(wait) for wait in found]}
+
+
+def _waits(known: Known, view: SearchView) -> list[Wait]:
+    """What a search waits for while no daemon is there to say more."""
+    from orchestrator.serving.service import Wait
+
+    by = known.history.searches[view.id].by
+    match view.status:
+        case "submitted" | "interrupted" if known.history.searches[view.id].submitted:
+            return [Wait("a daemon: none runs in this store", "`coldframe serve` starts one")]
+        case "interrupted":
+            return [Wait("the process that ran it: it ended", "`coldframe run` takes it up again")]
+        case "paused" | "stopped" as held:
+            return [Wait(f"a person: it was {held}{f' by {by}' if by else ''}", f"`coldframe resume {view.name}`")]
+        case "failed":
+            return [Wait(f"a person: it failed: {view.message}", f"`coldframe resume {view.name}`, or run it again")]
+    return []

@@ -10,6 +10,12 @@ from orchestrator.views.entries import SHORT
 from orchestrator.views.search import MEAN_ACCURACY
 
 SHOWN = 5
+_HINTS = {
+    "submitted": "It waits for a daemon: `coldframe serve` starts one.",
+    "interrupted": "Run the same command again to go on.",
+    "paused": "`coldframe resume {}` lets it go on.",
+    "stopped": "`coldframe resume {}` lets it go on.",
+}
 _ROW = "{:<5} {:>9} {:>7} {:>11} {:>14}  {}"
 _REWARD = "  {:>8}"
 _RETRAINED = "{:<5} {:>9} {:>9} {:>11} {:>14} {:>7}  {}"
@@ -30,8 +36,9 @@ def conclusion(view: SearchView, *, repeated: bool = False) -> Iterator[str]:
         yield ""
     yield from sampling.lines(view)
     yield from _costs(view)
-    if view.status == "interrupted":
-        yield "Run the same command again to go on."
+    waits = view.submitted and view.status == "interrupted"
+    if hint := _HINTS.get("submitted" if waits else view.status):
+        yield hint.format(view.name)
 
 
 def _best(view: SearchView) -> Iterator[str]:

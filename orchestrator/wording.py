@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time as clocks
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,11 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min"
+
+
+def moment(time: float) -> str:
+    """A date and a time of day, in local time."""
+    return clocks.strftime("%Y-%m-%d %H:%M:%S", clocks.localtime(time))
 
 
 def size(count: float) -> str:

@@ -15,6 +15,8 @@ from store.records.candidates import candidate_id
 Payload = Mapping[str, Any]
 AttemptEnd = Literal["running", "succeeded", "failed", "stopped", "lost"]
 SearchStatus = Literal["submitted", "running", "paused", "stopped", "interrupted", "finished", "failed"]
+ServedStatus = SearchStatus | Literal["preparing", "pausing"]
+"""What a search is; a daemon alone knows of the last two."""
 SHORT = 12
 
 
@@ -151,6 +153,11 @@ class SearchEntry:
         """Notes that something of it happened: a run that is killed ends with its last event."""
         if self.runs and self.runs[-1].open:
             self.runs[-1].last = time
+
+    @property
+    def seen(self) -> float:
+        """When something of it happened last, in seconds since the epoch."""
+        return self.runs[-1].last if self.runs else self.opened
 
     @property
     def seconds(self) -> float:
