@@ -1,8 +1,4 @@
-"""One search in the foreground: what `coldframe run` and `coldframe retrain` do.
-
-Taking a search up again is the same as starting it. The journal is folded, the strategy's coroutine is run from its
-last saved state, and what it asks for again is answered from the store.
-"""
+"""One search in the foreground: what `coldframe run` and `coldframe retrain` do."""
 
 from __future__ import annotations
 
@@ -17,31 +13,20 @@ import anyio
 import msgpack
 
 from orchestrator import collector, devices, preparing, transfers
-from orchestrator.errors import OrchestratorError, SearchCrashed
+from orchestrator.errors import OrchestratorError
 from orchestrator.knowledge import Knowledge
 from orchestrator.memory import Memory
 from orchestrator.observer import Observer
-from orchestrator.reactions import Terms
 from orchestrator.runtime import Runtime
-from orchestrator.searches import SearchPort
 from orchestrator.spec import Plan, check_totals, load
+from orchestrator.turn import Turn
 from store.errors import StoreError
 from store.format import is_store
 from store.opening import Store
 from store.records.base import digest
-from store.records.events import (
-    SearchExtended,
-    SearchFailed,
-    SearchFinished,
-    SearchInterrupted,
-    SearchOpened,
-    SearchStarted,
-)
-from store.records.messages import JobSettings
-from store.records.results import Result
+from store.records.events import SearchInterrupted
 from store.records.spec import SearchSpec
 from strategies.errors import StrategyError
-from strategies.run import Run
 
 TORCH_FREE = frozenset({"scripted", "tabular"})
 
@@ -104,7 +89,7 @@ class Foreground:
         self._store, self._plan, self._observer, self._slots = store, plan, observer, slots
         self._memory = Memory()
         self._signal: int | None = None
-        self._result: Result | None = None
+        self._turn: Turn | None = None
 
     async def run(self) -> RunEnd:
         """Takes the search up and sees it to its end."""
@@ -120,16 +105,21 @@ class Foreground:
             runtime = Runtime(self._store, self._memory, plan.spec.resources, self._observer, knowledge)
             await self._run(runtime)
         await runtime.remove_superseded(least=1, grace_seconds=0.0)  # no worker is left
-        return RunEnd(plan.id, "interrupted" if self._result is None else "finished", self._signal)
+        return RunEnd(plan.id, "finished" if self._is_finished else "interrupted", self._signal)
 
     async def _run(self, runtime: Runtime) -> None:
         async with anyio.create_task_group() as tasks:
             await runtime.start(tasks, self._slots, self._preload())
             with anyio.CancelScope() as scope:
                 tasks.start_soon(self._await_signal, scope)
-                await self._open(runtime)
-                await self._search(runtime)
+                self._turn = Turn(runtime, self._plan, self._store.folder)
+                await self._turn.open()
+                await self._turn.search()
             await self._close(runtime)
+
+    @property
+    def _is_finished(self) -> bool:
+        return self._turn is not None and self._turn.result is not None
 
     def _recall(self) -> None:
         """Folds the journal: after this, memory holds all that earlier runs got done."""
@@ -144,35 +134,10 @@ class Foreground:
         name = self._plan.spec.trainer.name
         return None if name in TORCH_FREE else name
 
-    async def _open(self, runtime: Runtime) -> None:
-        search, spec = self._plan.id, self._plan.spec
-        known = self._memory.searches.get(search)
-        if known is None:
-            await runtime.commit(SearchOpened(search=search, spec=spec))
-        elif digest(known.spec) != digest(spec):  # not `!=`: what was a tuple is a list after the journal
-            await runtime.commit(SearchExtended(search=search, spec=spec))
-        await runtime.commit(SearchStarted(search=search, pid=os.getpid()))
-
-    async def _search(self, runtime: Runtime) -> None:
-        """Runs the strategy's coroutine and journals how it ended."""
-        search = self._plan.id
-        port = runtime.open_port(search, self._terms())
-        try:
-            self._result = await self._plan.make_strategy().search(self._handle(port))
-        except (OrchestratorError, StoreError):
-            raise
-        except Exception as error:
-            # Whatever a strategy raises, the journal must say that the search ended here, and why.
-            await runtime.commit(SearchFailed(search=search, message=f"{type(error).__name__}: {error}"))
-            if isinstance(error, StrategyError):
-                raise
-            raise SearchCrashed(search, f"{type(error).__name__}: {error}") from error
-        await runtime.commit(SearchFinished(search=search, result=self._result.model_dump()))
-
     async def _close(self, runtime: Runtime) -> None:
         """Stops what still runs at a checkpoint, and ends the workers."""
         await runtime.drain()
-        if self._result is None:
+        if not self._is_finished:
             name = signal.Signals(self._signal or signal.SIGTERM).name
             await runtime.commit(SearchInterrupted(search=self._plan.id, reason=name))
         await runtime.leave()
@@ -187,22 +152,6 @@ class Foreground:
                 self._signal = int(number)
                 self._observer.waiting(f"{number.name}: workers stop at a checkpoint; once more to leave at once")
                 scope.cancel()
-
-    def _terms(self) -> Terms:
-        spec = self._plan.spec
-        settings = JobSettings(
-            data_path=self._plan.data_path,
-            cache=str(self._store.folder / "cache"),
-            tables=self._plan.tables,
-            cuda_graphs=spec.resources.cuda_graphs,
-            checkpoint_seconds=spec.resources.checkpoint_seconds,
-            faults=spec.faults,
-        )
-        return Terms(settings, spec.resources.retries)
-
-    def _handle(self, port: SearchPort) -> Run:
-        restored = self._memory.searches[self._plan.id].restored()
-        return Run(port, self._plan.spec, self._plan.space, self._plan.data, restored)
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

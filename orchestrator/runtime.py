@@ -7,19 +7,19 @@ is the next transaction (group commit).
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from orchestrator.devices import Device
+from orchestrator.errors import OrchestratorError
 from orchestrator.knowledge import Knowledge
+from orchestrator.ledger import FIRST_WAIT, LONGEST_WAIT, Ledger
 from orchestrator.memory import Memory
 from orchestrator.observer import Observer
 from orchestrator.reactions import Answer, Assign, AwaitSpace, Command, Delay, Quarantine, Reaction, SendStop, Terms
@@ -27,7 +27,7 @@ from orchestrator.scheduler import Scheduler
 from orchestrator.searches import SearchPort
 from orchestrator.space import room_in
 from orchestrator.supervision import Supervisor
-from store.errors import StoreFull
+from store.errors import NotCanonical, StoreFull, StoreReadOnly
 from store.gc import collect_states
 from store.opening import Store
 from store.records.events import AnyEvent
@@ -35,18 +35,37 @@ from store.records.messages import AnyReport, Progress, Saved
 from store.records.outcomes import Reason
 from store.records.requests import AnyRequest
 from store.records.spec import Resources
+from strategies.errors import StrategyError
+from trainers.errors import TrainerError
 
-FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 MANY_STATES = 64
 """States of computations between two removals: of FNAS's agent about 230 MB."""
 GRACE_SECONDS = 600.0
 """A worker is given at least so long from a checkpoint's blocks to its manifest."""
 
-T = TypeVar("T")
+
+@dataclass(slots=True)
+class _Order:
+    """What somebody wants of the daemon: the events that it takes, made when it is its turn, and what follows."""
+
+    plan: Callable[[], Sequence[AnyEvent]]
+    then: Callable[[], Reaction]
+    done: anyio.Event = field(default_factory=anyio.Event)
+    refused: Exception | None = None
+    events: list[AnyEvent] = field(default_factory=list)
+
+    def refuse(self, error: Exception) -> None:
+        """Ends it with an error."""
+        self.refused = error
+        self.done.set()
 
 
 class Runtime:
-    """The running daemon: its journal, its workers, its searches."""
+    """What runs searches: their journal, their workers, their ports.
+
+    Attributes:
+        retries: when each failed job that waits for its next try may start, in seconds of the loop's clock.
+    """
 
     def __init__(
         self, store: Store, memory: Memory, resources: Resources, observer: Observer, knowledge: Knowledge
@@ -56,13 +75,16 @@ class Runtime:
         self.scheduler = Scheduler(memory)
         self._store = store
         self._observer = observer
+        self._ledger = Ledger(store.journal, observer, self._refuse_orders)
         self._ports: dict[str, SearchPort] = {}
+        self.retries: dict[str, float] = {}
         self._inbox: list[tuple[Callable[[], Reaction], anyio.Event | None]] = []
+        self._orders: list[_Order] = []
+        self._acting_since: float | None = None
         self._wake = anyio.Event()
         self._quiet = anyio.Event()
         self._space_wait = FIRST_WAIT
         self._why: str | None = None
-        self._leaving = False
         self._resources = resources
         self._supervisor = Supervisor(self, store.folder, resources)
         self._tasks: TaskGroup
@@ -81,6 +103,15 @@ class Runtime:
         self._ports[search] = SearchPort(search, self)
         return self._ports[search]
 
+    def close_port(self, search: str) -> None:
+        """A search's coroutine is over: it asks for nothing any more, and nobody waits for its answers."""
+        self._ports.pop(search, None)
+        self.post(lambda: self.scheduler.remove_search(search))
+
+    def port(self, search: str) -> SearchPort | None:
+        """Returns a search's port, if it is open."""
+        return self._ports.get(search)
+
     def post(self, stimulus: Callable[[], Reaction], done: anyio.Event | None = None) -> None:
         """Hands over something that happened; `done` is set when all that follows is committed and performed."""
         self._inbox.append((stimulus, done))
@@ -91,6 +122,44 @@ class Runtime:
         done = anyio.Event()
         self.post(lambda: self._record(events), done)
         await done.wait()
+
+    async def order(self, plan: Callable[[], Sequence[AnyEvent]], then: Callable[[], Reaction]) -> list[AnyEvent]:
+        """Carries out what somebody wants, between two turns of everything else; returns its events, durable.
+
+        Args:
+            plan: makes its events of what memory says when it is its turn; raises if it cannot be.
+            then: what follows once they are durable.
+
+        Raises:
+            StoreFull, StoreReadOnly: if the journal cannot take it now; nothing of it is done then.
+            Exception: what `plan` raises.
+        """
+        if self.trouble is not None:
+            raise self.trouble
+        order = _Order(plan, then)
+        self._orders.append(order)
+        self._wake.set()
+        await order.done.wait()
+        if order.refused is not None:
+            raise order.refused
+        return order.events
+
+    @property
+    def trouble(self) -> StoreFull | StoreReadOnly | None:
+        """Why nothing can be journalled now; None while it can."""
+        return self._ledger.trouble
+
+    def told(self, line: str) -> None:
+        """Passes on a line that people should know."""
+        self._observer.told(line)
+
+    def stalled(self) -> float:
+        """Seconds for which what happened has waited to be journalled and acted upon; 0 if nothing waits, or no room.
+
+        Waiting for room on the disk is not being stuck.
+        """
+        since = self._acting_since
+        return 0.0 if since is None or self.trouble is not None else anyio.current_time() - since
 
     def ask(self, search: str, index: int, request: AnyRequest) -> Reaction:
         """The scheduler's reaction to a request."""
@@ -131,7 +200,7 @@ class Runtime:
         Raises:
             StoreFull: if what happens meanwhile does not fit on the disk: now nobody waits for room any more.
         """
-        self._leaving = True
+        self._ledger.leaving = True
         done = anyio.Event()
         self.post(self.scheduler.drain, done)
         await done.wait()
@@ -169,30 +238,47 @@ class Runtime:
         while True:
             await self._wake.wait()
             self._wake = anyio.Event()
+            self._acting_since = anyio.current_time()
             batch, self._inbox = self._inbox, []
             reactions = [(stimulus(), done) for stimulus, done in batch]
-            await self._commit([event for reaction, _ in reactions for event in reaction.events])
+            await self._ledger.commit([event for reaction, _ in reactions for event in reaction.events])
             for reaction, done in reactions:
                 for command in reaction.commands:
                     await self._perform(command)
                 if done is not None:
                     done.set()
+            while self._orders:
+                await self._carry_out(self._orders.pop(0))
+            self._acting_since = None
             self._show_why()
             if not self.scheduler.busy:
                 self._quiet.set()
+
+    def _refuse_orders(self, error: Exception) -> None:
+        while self._orders:
+            self._orders.pop().refuse(error)
 
     def _record(self, events: Sequence[AnyEvent]) -> Reaction:
         for event in events:
             self.memory.apply(event.type, vars(event))
         return Reaction(events=list(events))
 
-    async def _commit(self, events: list[AnyEvent]) -> None:
-        if not events:
+    async def _carry_out(self, order: _Order) -> None:
+        """Journals an order and does what follows; one that cannot be, or finds no room, has changed nothing."""
+        try:
+            events = list(order.plan())
+            await self._ledger.write(events)
+        except (OrchestratorError, StoreFull, StoreReadOnly, NotCanonical, StrategyError, TrainerError) as error:
+            order.refuse(error)
             return
-        last = await self._when_there_is_room(lambda: asyncio.wrap_future(self._store.journal.submit(events)))
-        now = time.time()
-        for offset, event in enumerate(events, start=last - len(events) + 1):
-            self._observer.event(offset, now, event)
+        for event in events:
+            self.memory.apply(event.type, vars(event))
+        order.events = events
+        reaction = order.then()
+        await self._ledger.commit(reaction.events)
+        for command in reaction.commands:
+            await self._perform(command)
+        order.done.set()
 
     async def _perform(self, command: Command) -> None:
         match command:
@@ -208,25 +294,15 @@ class Runtime:
             case Quarantine(blobs):
                 for blob in blobs:
                     quarantine = partial(to_thread.run_sync, self._store.blobs.quarantine, blob)
-                    await self._when_there_is_room(quarantine)
+                    await self._ledger.when_there_is_room(quarantine)
             case AwaitSpace():
                 self._tasks.start_soon(self._await_space)
 
-    async def _when_there_is_room(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Tries a write until the disk has room for it; while it has not, nothing else is acted upon."""
-        wait = FIRST_WAIT
-        while True:
-            try:
-                return await write()
-            except StoreFull as error:
-                if self._leaving:
-                    raise
-                self._observer.waiting(f"{error}; nothing is lost, it is tried again every {wait:g} s")
-                await anyio.sleep(wait)
-                wait = min(2 * wait, LONGEST_WAIT)
-
     async def _delay(self, job: str, seconds: float) -> None:
+        until = self.retries[job] = anyio.current_time() + seconds
         await anyio.sleep(seconds)
+        if self.retries.get(job) == until:
+            del self.retries[job]
         self.post(lambda: self.scheduler.delay_over(job))
 
     async def _await_space(self) -> None:
