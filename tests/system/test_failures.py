@@ -41,6 +41,14 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "store"
 
 
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a single cycle."""
+    folder = tmp_path_factory.mktemp("short")
+    harness.run(harness.econas(folder, cycles=1, epoch_seconds=0.0), folder / "store")
+    return folder / "store"
+
+
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
@@ -55,17 +63,17 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_a_failed_attempt_is_tried_again_and_the_result_is_the_same(
-    tmp_path: Path, reference: Path, kind: str, reason: str
+    tmp_path: Path, short: Path, kind: str, reason: str
 ) -> None:
-    spec = harness.econas(tmp_path, epoch_seconds=0.0, more="hang_seconds = 1.5\n" + faults(kind))
+    spec = harness.econas(tmp_path, cycles=1, epoch_seconds=0.0, more="hang_seconds = 1.5\n" + faults(kind))
     store = tmp_path / "store"
     ended = harness.run(spec, store)
     assert ended["status"] == "finished"
     failed = [event for event in harness.events(store) if isinstance(event, AttemptFailed)]
     assert failed
     assert {event.reason for event in failed if "before it began" not in event.message} == {reason}
-    assert harness.result(store) == harness.result(reference)
-    assert harness.checkpoints(store) == harness.checkpoints(reference)
+    assert harness.result(store) == harness.result(short)
+    assert harness.checkpoints(store) == harness.checkpoints(short)
     assert_sound(store)
 
 
@@ -73,7 +81,7 @@ def test_a_failed_attempt_is_tried_again_and_the_result_is_the_same(
 def test_a_candidate_that_always_fails_is_kept_with_its_failure_and_the_search_goes_on(
     tmp_path: Path, kind: str, reason: str
 ) -> None:
-    spec = harness.econas(tmp_path, epoch_seconds=0.0, more="retries = 1\n" + faults(kind, attempts=9))
+    spec = harness.econas(tmp_path, cycles=1, epoch_seconds=0.0, more="retries = 1\n" + faults(kind, attempts=9))
     store = tmp_path / "store"
     assert harness.run(spec, store)["status"] == "finished"
     given_up = [event.outcome for event in harness.events(store) if isinstance(event, JobFailed)]
