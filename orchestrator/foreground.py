@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-import msgpack
 
-from orchestrator import collector, devices, preparing, transfers
-from orchestrator.errors import OrchestratorError
+from orchestrator import devices, preparing, transfers
+from orchestrator.groups import first_of
 from orchestrator.knowledge import Knowledge
 from orchestrator.memory import Memory
 from orchestrator.observer import Observer
+from orchestrator.recall import recall
 from orchestrator.runtime import Runtime
 from orchestrator.spec import Plan, check_totals, load
 from orchestrator.turn import Turn
-from store.errors import StoreError
 from store.format import is_store
 from store.opening import Store
 from store.records.base import digest
 from store.records.events import SearchInterrupted
 from store.records.spec import SearchSpec
-from strategies.errors import StrategyError
 
 TORCH_FREE = frozenset({"scripted", "tabular"})
 
@@ -79,7 +76,7 @@ def run_plan(plan: Plan, store: Path, *, workers: int | None = None, observer: O
         try:
             return anyio.run(foreground.run)
         except BaseExceptionGroup as group:
-            raise _first_of(group) from group
+            raise first_of(group) from group
 
 
 class Foreground:
@@ -93,7 +90,7 @@ class Foreground:
 
     async def run(self) -> RunEnd:
         """Takes the search up and sees it to its end."""
-        self._recall()
+        recall(self._store, self._memory, self._observer)
         plan = self._plan
         known = self._memory.searches.get(plan.id)
         if known is not None:
@@ -121,15 +118,6 @@ class Foreground:
     def _is_finished(self) -> bool:
         return self._turn is not None and self._turn.result is not None
 
-    def _recall(self) -> None:
-        """Folds the journal: after this, memory holds all that earlier runs got done."""
-        with collector.paused():
-            for row in self._store.journal.raw():
-                payload = msgpack.unpackb(row.payload, raw=False)
-                self._memory.apply(row.type, payload)
-                self._observer.recalled(row.sequence, row.time, row.type, payload)
-        self._memory.forget_missing(set(self._store.checkpoints.digests()))
-
     def _preload(self) -> str | None:
         name = self._plan.spec.trainer.name
         return None if name in TORCH_FREE else name
@@ -152,18 +140,3 @@ class Foreground:
                 self._signal = int(number)
                 self._observer.waiting(f"{number.name}: workers stop at a checkpoint; once more to leave at once")
                 scope.cancel()
-
-
-def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error of a group that says most: the first that is one of ours, else the first."""
-    leaves = list(_leaves(group))
-    ours = [error for error in leaves if isinstance(error, OrchestratorError | StoreError | StrategyError)]
-    return (ours or leaves)[0]
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
