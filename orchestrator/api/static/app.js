@@ -1,6 +1,6 @@
 // The page: which view is shown, when it is asked for anew, what the stream says, what the person may do.
 
-import { ApiError, ask, get, keepToken, search as searchPath, token } from "./api.js";
+import { ApiError, ask, keepToken, search as searchPath, token } from "./api.js";
 import { h, show } from "./dom.js";
 import { Latest } from "./events.js";
 import { Job } from "./job.js";
@@ -13,6 +13,7 @@ import { duration, short } from "./words.js";
 const REFRESH_MS = 5_000; // the page asks at most so often, and only after something has happened
 const REPAINT_MS = 250;
 const BACKLOG = 60; // events of before the page was opened
+const OPEN = document.documentElement.dataset.reading === "public"; // reading needs no token
 
 const at = (id) => document.getElementById(id);
 
@@ -75,14 +76,13 @@ class Page {
   /** Connects, with the token if there is one; asks for it where it is needed. */
   async enter() {
     try {
-      const { public_reading: open, token: known } = await get("/v1/access");
-      this.unlocked = known;
-      if (token() && !known) return this.locked("The daemon does not know this token (any more).");
-      if (!open && !known) return this.locked("");
+      if (!token() && !OPEN) return this.locked("");
       await this.look();
+      this.unlocked = Boolean(token());
       this.stream.start(Math.max(0, this.health.sequence - BACKLOG));
       await this.load();
     } catch (error) {
+      if (error.status === 401) return this.locked("The daemon does not know this token (any more).");
       this.failed(error);
       setTimeout(() => this.enter(), REFRESH_MS);
     }
@@ -157,7 +157,8 @@ class Page {
   }
 
   frame() {
-    at("access").textContent = this.unlocked ? "Unlocked: lock" : "Read only: unlock";
+    at("mode").textContent = this.unlocked ? "Orders allowed" : "Read only";
+    at("access").textContent = this.unlocked ? "Lock" : "Unlock";
     const health = this.health;
     at("daemon").textContent = health ? `event ${health.sequence.toLocaleString("en-GB")}, up for ${duration(this.uptime())}` : "";
     at("foot").textContent = health?.version ? `coldframe ${health.version}` : "coldframe";
@@ -275,14 +276,10 @@ class Page {
   async unlock(given) {
     at("token-wrong").textContent = "";
     try {
-      const { token: known } = await get("/v1/access", { given });
-      if (!known) {
-        at("token-wrong").textContent = "That is not the daemon's token.";
-        at("token-input").select();
-        return;
-      }
+      await ask("/v1/health", { given });
     } catch (error) {
-      at("token-wrong").textContent = error.status === 401 || error.status === 403 ? "That is not the daemon's token." : `It could not be tried: ${error.message}.`;
+      at("token-wrong").textContent = error.status === 401 ? "That is not the daemon's token." : `It could not be tried: ${error.message}.`;
+      at("token-input").select();
       return;
     }
     keepToken(given);

@@ -10,47 +10,63 @@ export class Cells {
   constructor() {
     this.drawn = new Map(); // by candidate: { address, words }, or null where there is no drawing
     this.top = [];
+    this.rank = 1;
   }
 
-  /** Fetches the drawings that are new among the best. */
+  /** Fetches the drawings that are new among the best, and gives up those that are no more. */
   async load(id, top, signal) {
     this.top = top.slice(0, SHOWN);
     await Promise.all(this.top.map(async (one, at) => {
-      if (!this.drawn.has(one.candidate)) this.drawn.set(one.candidate, await this.fetch(id, at + 1, signal));
+      if (!this.drawn.has(one.candidate)) this.drawn.set(one.candidate, await fetched(id, at + 1, signal));
     }));
     const wanted = new Set(this.top.map((one) => one.candidate));
-    for (const [candidate, picture] of this.drawn) {
-      if (wanted.has(candidate)) continue;
-      if (picture) URL.revokeObjectURL(picture.address);
-      this.drawn.delete(candidate);
-    }
+    for (const candidate of [...this.drawn.keys()]) if (!wanted.has(candidate)) this.drop(candidate);
   }
 
-  async fetch(id, rank, signal) {
-    try {
-      const response = await ask(path(id, `/cells/${rank}.svg`), { signal, accept: "image/svg+xml" });
-      const text = await response.text();
-      const words = new DOMParser().parseFromString(text, "image/svg+xml").querySelector("title")?.textContent ?? "";
-      return { address: URL.createObjectURL(new Blob([text], { type: "image/svg+xml" })), words };
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return null;
-      throw error;
-    }
+  drop(candidate) {
+    const picture = this.drawn.get(candidate);
+    if (picture) URL.revokeObjectURL(picture.address);
+    this.drawn.delete(candidate);
   }
 
   forget() {
-    for (const picture of this.drawn.values()) if (picture) URL.revokeObjectURL(picture.address);
-    this.drawn.clear();
+    for (const candidate of [...this.drawn.keys()]) this.drop(candidate);
   }
 
   render() {
-    const shown = this.top.map((one, at) => [one, at, this.drawn.get(one.candidate)]).filter(([, , picture]) => picture);
-    if (!shown.length) return null;
+    if (!this.top.some((one) => this.drawn.get(one.candidate))) return null;
+    const chosen = this.top[this.rank - 1] ?? this.top[0];
+    const picture = this.drawn.get(chosen.candidate);
     return h("section", { class: "sheet", "aria-labelledby": "cells-title", "data-key": "cells" },
-      h("header", {}, h("h2", { id: "cells-title" }, "Best cells")),
-      h("div", { class: "cells" }, shown.map(([one, at, picture]) =>
-        h("figure", { "data-key": `cell-${one.candidate}` },
-          h("figcaption", {}, h("strong", {}, `${at + 1}. `), accuracy(one.accuracy ?? one.test_accuracy), " ", h("span", { class: "id quiet" }, short(one.candidate))),
-          h("img", { src: picture.address, alt: picture.words })))));
+      h("header", {}, h("h2", { id: "cells-title" }, "Best cells"),
+        h("div", { class: "choice", role: "group", "aria-label": "Which of the best" }, this.top.map((_, at) =>
+          h("button", { type: "button", "data-action": "rank", "data-rank": at + 1, "aria-pressed": String(this.rank === at + 1) }, `No. ${at + 1}`)))),
+      h("figure", { class: "cell" },
+        h("figcaption", { class: "quiet" }, accuracy(chosen.accuracy ?? chosen.test_accuracy), ", candidate ", h("span", { class: "id" }, short(chosen.candidate))),
+        picture ? drawing(picture) : h("p", { class: "empty" }, "There is no drawing of this kind of network.")));
   }
+}
+
+function drawing({ address, words, width, height }) {
+  return h("div", { class: "drawn" },
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Drawing" },
+      h("img", { src: address, alt: "The network's drawing; the same in words beside it.", width: Math.round(width), height: Math.round(height) })),
+    h("p", { class: "quiet" }, words));
+}
+
+async function fetched(id, rank, signal) {
+  try {
+    const text = await (await ask(path(id, `/cells/${rank}.svg`), { signal, accept: "image/svg+xml" })).text();
+    const [width, height] = (/viewBox="0 0 ([\d.]+) ([\d.]+)"/.exec(text) ?? [0, 4, 3]).slice(1).map(Number);
+    return { address: URL.createObjectURL(new Blob([text], { type: "image/svg+xml" })), words: title(text), width, height };
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return null;
+    throw error;
+  }
+}
+
+/** What a drawing's title says; only the title is parsed, as the rest has styles of its own. */
+function title(text) {
+  const found = /<title>[^<]*<\/title>/.exec(text);
+  return found ? new DOMParser().parseFromString(found[0], "text/xml").documentElement.textContent : "";
 }

@@ -22,8 +22,8 @@ export class Overview {
   async load(signal) {
     const [searches, devices, workers] = await Promise.all(
       ["/v1/searches", "/v1/devices", "/v1/workers"].map((path) => get(path, { signal })));
-    this.data = { searches: searches.searches, devices: devices.devices, workers: workers.workers };
-    this.page.learn(this.data.searches);
+    this.data = { searches, devices, workers: workers.workers };
+    this.page.learn(searches);
   }
 
   act(action, target) {

@@ -36,6 +36,10 @@ export class Search {
     this.cells.forget();
   }
 
+  act(action, target) {
+    if (action === "rank") this.cells.rank = Number(target.dataset.rank);
+  }
+
   render(width) {
     if (!this.data) return waiting();
     const { status, candidates, failures, waits } = this.data;
@@ -132,7 +136,7 @@ function figures(status, candidates) {
     ["Candidates", count(candidates.total), candidates.failed ? `${count(candidates.failed)} failed` : ""],
     ["Epochs trained", count(status.totals.epochs_trained)],
     ["Spared by resuming", count(status.totals.epochs_resumed_over), "epochs"],
-    ["Spared by memory", count(status.epochs_saved_by_memo), "epochs"],
+    ["Spared by memo", count(status.epochs_saved_by_memo), "epochs"],
     ["Running time", duration(status.totals.seconds), plural(status.runs, "run")],
   ];
 }

@@ -30,7 +30,7 @@ export function timeline({ workers, doing, now, minutes, width, colours, name })
   const lanes = workers.map((worker) => {
     const seen = worker.segments.filter((one) => (one.end ?? now) > from && one.start < now);
     for (const one of seen) if (one.search) searches.set(one.search, colours.of(one.search));
-    return lane(worker, seen, at, { doing: doing.get(worker.worker), now, from, width, colours });
+    return lane(worker, seen, at, { doing: activity(worker, doing.get(worker.worker)), now, from, width, colours });
   });
   return [
     h("ul", { class: "legend" }, [...searches].map(([search, look]) =>
@@ -40,12 +40,20 @@ export function timeline({ workers, doing, now, minutes, width, colours, name })
   ];
 }
 
+/** What a worker is at: its heartbeat's words, else the attempt that has not ended. */
+function activity(worker, beat) {
+  const open = worker.segments.findLast((one) => one.end === null);
+  if (beat?.note) return beat.note;
+  if (!open) return "idle";
+  return beat?.job === open.job && beat.steps ? `${open.words}, at ${(beat.epoch + Math.min(beat.step / beat.steps, 1)).toFixed(1)}` : open.words;
+}
+
 function lane(worker, seen, at, { doing, now, from, width, colours }) {
   const busy = seen.reduce((sum, one) => sum + Math.min(one.end ?? now, now) - Math.max(one.start, from), 0);
   const share = Math.min(busy / (now - from), 1);
   const label = `${worker.worker}: ${seen.length} attempts, busy ${Math.round(share * 100)} % of the time shown`;
   return h("li", { class: "lane", "data-key": `lane-${worker.worker}` },
-    h("div", {}, h("div", { class: "who" }, worker.worker), h("div", { class: "now" }, doing ?? "idle")),
+    h("div", {}, h("div", { class: "who" }, worker.worker), h("div", { class: "now" }, doing)),
     s("svg", { viewBox: `0 0 ${width} ${TALL}`, height: TALL, preserveAspectRatio: "none", role: "img", "aria-label": label },
       s("rect", { class: "track", width, height: TALL, rx: 2 }),
       seen.map((one) => segment(one, at, now, colours))));
@@ -55,14 +63,19 @@ function segment(one, at, now, colours) {
   const x = at(one.start);
   const open = one.end === null || one.end === undefined;
   const look = ["job", `fill-${colours.of(one.search)}`, open ? "open" : "", one.outcome === "failed" ? "failed" : ""].join(" ").trim();
-  return s("rect", { class: look, x, y: 2, width: Math.max(at(one.end ?? now) - x, 1), height: TALL - 4 },
+  return s("rect", { class: look, x, y: 2, width: Math.max(at(one.end ?? now) - x - 0.6, 0.8), height: TALL - 4, rx: 1 },
     s("title", {}, `${one.words}, ${open ? "under way for" : one.outcome + " after"} ${duration((one.end ?? now) - one.start)}, from ${clock(one.start)}`));
 }
 
 function ruler(minutes, width) {
-  const steps = ticks(0, minutes, width < 420 ? 3 : 6);
+  const steps = ticks(0, minutes, width < 420 ? 3 : 6).filter((minute) => minute === 0 || minute === minutes || room(minute / minutes, width));
   return s("svg", { viewBox: `0 0 ${width} 18`, height: 18 }, steps.map((minute) =>
     s("text", { class: "tick", x: Math.round(width - (minute / minutes) * width), y: 13, "font-size": 12,
       "text-anchor": minute === 0 ? "end" : minute === minutes ? "start" : "middle" },
-      minute === 0 ? "now" : `${minute} min ago`)));
+      minute === 0 ? "now" : minute === minutes ? `${minute} min ago` : String(minute))));
+}
+
+/** Whether a label in between keeps clear of those at the ends. */
+function room(share, width) {
+  return share * width > 50 && (1 - share) * width > 90;
 }
