@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import product
+from typing import Any, get_args
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from store.records.outcomes import Reason
+
+KINDS = ("train", "evaluate", "measure", "compute")
+ANSWERS = ("memo", "queued", "joined")
+ENDS = ("succeeded", "failed", "stopped")
+EPOCHS = ("trained", "resumed", "memo", "inherited")
+BLOCKS = ("asked", "hit", "match")
+LEFT = "left"
 QUEUE_SECONDS = (0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0)
 RUN_SECONDS = (0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0)
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
@@ -75,3 +87,24 @@ class Families:
         self.lag = histogram(
             "event_loop_lag_seconds", "How late the event loop woke a task that looks every 0.1 s.", LAG_SECONDS
         )
+        self._begin_at_0()
+
+    def _begin_at_0(self) -> None:
+        """Makes every series that there can be: of one that begins at 1, Prometheus does not see the first increase."""
+        kinds, reasons = [(kind,) for kind in KINDS], [(reason,) for reason in get_args(Reason)]
+        every: list[tuple[Any, Iterable[tuple[str, ...]]]] = [
+            (self.requests, product(KINDS, ANSWERS)),
+            (self.attempts, kinds),
+            (self.attempts_failed, reasons),
+            (self.retries, reasons),
+            (self.jobs_ended, product(KINDS, ENDS)),
+            (self.jobs_failed, reasons),
+            (self.queue, kinds),
+            (self.epochs, [(how,) for how in EPOCHS]),
+            (self.store_epochs, [(how,) for how in EPOCHS]),
+            (self.worker_ends, [*reasons, (LEFT,)]),
+            (self.pool_blocks, [(answer,) for answer in BLOCKS]),
+        ]
+        for metric, labels in every:
+            for values in labels:
+                metric.labels(*values)

@@ -16,7 +16,6 @@ from store.records.messages import Progress
 Payload = Mapping[str, Any]
 MATCHES = 4096
 """Answers of the knowledge pool that are kept until their network is trained."""
-HOW = ("trained", "resumed", "memo", "inherited")
 
 
 @dataclass(slots=True)
@@ -66,9 +65,6 @@ class Fold:
             "weights_matched": self._weights_matched,
             "search_finished": self._search_finished,
         }
-        for how in HOW:
-            families.epochs.labels(how)
-            families.store_epochs.labels(how)
 
     def apply(self, kind: str, payload: Payload, *, live: bool) -> None:
         """Takes a row.

@@ -12,12 +12,12 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from orchestrator.lifecycle import TERMINAL, JobState
+from orchestrator.metrics.families import KINDS
 from orchestrator.metrics.sizes import Sizes
 from orchestrator.serving.service import DeviceState, Health, ServedSearch, Service
 from orchestrator.views import History
 
 STATUSES = ("preparing", "running", "pausing", "paused", "stopped", "interrupted", "finished", "failed")
-KINDS = ("train", "evaluate", "measure", "compute")
 HEALTH = ("ok", "full", "read only", "draining", "starting")
 OVER = frozenset({"finished", "failed", "stopped"})
 SHOWN_SECONDS = 86400.0

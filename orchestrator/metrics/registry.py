@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator.metrics.api import ApiMeter
-from orchestrator.metrics.families import Families
+from orchestrator.metrics.families import LEFT, Families
 from orchestrator.metrics.fold import Fold
 from orchestrator.metrics.gauges import Gauges, Snapshot, snapshot
 from orchestrator.metrics.sizes import Scales, Sizes
@@ -86,7 +86,7 @@ class Metrics:
             case WorkerStarted():
                 self._families.worker_starts.inc()
             case WorkerEnded():
-                self._families.worker_ends.labels(event.reason or "left").inc()
+                self._families.worker_ends.labels(event.reason or LEFT).inc()
             case StaleReport():
                 self._families.fenced.inc()
             case CheckpointQuarantined():
