@@ -79,6 +79,7 @@ class SearchPort:
         self._open: dict[str, list[RequestHandle]] = {}
         self._answers = 0
         self._progress = anyio.Event()
+        self._kept: list[str] | None = None
 
     def submit(self, index: int, request: AnyRequest) -> Handle:
         """Hands a request in.
@@ -97,7 +98,10 @@ class SearchPort:
         return handle
 
     def answer(self, job: str) -> None:
-        """Gives a job's outcome to every handle that waits for it."""
+        """Gives a job's outcome to every handle that waits for it; later, if the search is paused."""
+        if self._kept is not None:
+            self._kept.append(job)
+            return
         waiting = self._open.pop(job, [])
         if not waiting:
             return
@@ -109,6 +113,17 @@ class SearchPort:
             handle.answer(outcome, self._answers)
         self._progress.set()
         self._progress = anyio.Event()
+
+    def pause(self) -> None:
+        """Keeps what is answered from now on to itself, so that the strategy goes no further."""
+        if self._kept is None:
+            self._kept = []
+
+    def resume(self) -> None:
+        """Gives the answers that were kept, and all later ones."""
+        kept, self._kept = self._kept or [], None
+        for job in kept:
+            self.answer(job)
 
     async def completed(self, call: int, index: int, pending: Sequence[Handle]) -> Handle:
         """Waits for the completion that the journal has here, else for the next one, and journals it.

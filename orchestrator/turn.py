@@ -37,11 +37,13 @@ class Turn:
 
     Attributes:
         result: what the strategy returned; None before.
+        is_open: whether the journal says that it began, and not how it ended.
     """
 
     def __init__(self, runtime: Runtime, plan: Plan, folder: Path) -> None:
         self._runtime, self._plan, self._folder = runtime, plan, folder
         self.result: Result | None = None
+        self.is_open = False
 
     async def open(self) -> None:
         """Journals that the search is taken up, and with which spec and versions."""
@@ -54,6 +56,7 @@ class Turn:
             await self._runtime.commit(SearchExtended(search=search, spec=spec))
         if known is not None and (line := versions.remark(spec.name, known.versions, now)):
             self._runtime.told(line)
+        self.is_open = True
         await self._runtime.commit(SearchStarted(search=search, pid=os.getpid(), versions=now))
 
     async def search(self) -> Result:
@@ -73,10 +76,12 @@ class Turn:
             raise
         except Exception as error:
             # Whatever a strategy raises, the journal must say that the search ended here, and why.
+            self.is_open = False
             await self._runtime.commit(SearchFailed(search=search, message=f"{type(error).__name__}: {error}"))
             if isinstance(error, StrategyError | OrchestratorError | StoreError):
                 raise
             raise SearchCrashed(search, f"{type(error).__name__}: {error}") from error
+        self.is_open = False
         await self._runtime.commit(SearchFinished(search=search, result=self.result.model_dump()))
         return self.result
 
