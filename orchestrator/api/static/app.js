@@ -1,6 +1,6 @@
 // The page: which view is shown, when it is asked for anew, what the stream says, what the person may do.
 
-import { ApiError, ask, keepToken, search as searchPath, token } from "./api.js";
+import { ApiError, ask, get, keepToken, search as searchPath, token } from "./api.js";
 import { h, show } from "./dom.js";
 import { Latest } from "./events.js";
 import { Job } from "./job.js";
@@ -25,7 +25,7 @@ class Page {
     this.jobs = new Map(); // which search a job in the list of events is of
     this.doing = new Map();
     this.health = null;
-    this.skew = 0;
+    this.skew = 0; // seconds that the daemon's clock is ahead of this one
     this.unlocked = false;
     this.dirty = false;
     this.painting = null;
@@ -90,10 +90,8 @@ class Page {
   }
 
   async look() {
-    const response = await ask("/v1/health");
-    this.health = { ...(await response.json()), at: performance.now() };
-    const date = Date.parse(response.headers.get("Date") ?? "");
-    if (Math.abs(date / 1000 + 0.5 - Date.now() / 1000) > 2) this.skew = date / 1000 + 0.5 - Date.now() / 1000;
+    this.health = { ...(await get("/v1/health")), at: performance.now() };
+    this.version ??= (await get("/v1/version")).version;
   }
 
   route(moved) {
@@ -161,7 +159,7 @@ class Page {
     at("access").textContent = this.unlocked ? "Lock" : "Unlock";
     const health = this.health;
     at("daemon").textContent = health ? `event ${health.sequence.toLocaleString("en-GB")}, up for ${duration(this.uptime())}` : "";
-    at("foot").textContent = health?.version ? `coldframe ${health.version}` : "coldframe";
+    at("foot").textContent = this.version ? `coldframe ${this.version}` : "coldframe";
     const bad = health && !["ok", "starting"].includes(health.status);
     const words = this.notice ?? (bad ? `The daemon is ${health.status}: ${health.reason}` : this.reason ? `Nothing new can start: ${this.reason}` : "");
     at("notice").hidden = !words;

@@ -32,7 +32,7 @@ export class Job {
   async more(signal) {
     const response = await ask(path(this.id, `/log?offset=${this.offset}`), { signal, accept: "text/plain" });
     const text = await response.text();
-    this.offset = Number(response.headers.get("X-Log-End") ?? this.offset + new TextEncoder().encode(text).length);
+    this.offset = Number(response.headers.get("X-End"));
     this.log = (this.log + text).slice(-LOG_BYTES);
   }
 

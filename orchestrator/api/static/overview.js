@@ -24,6 +24,7 @@ export class Overview {
       ["/v1/searches", "/v1/devices", "/v1/workers"].map((path) => get(path, { signal })));
     this.data = { searches, devices, workers: workers.workers };
     this.page.learn(searches);
+    this.page.skew = workers.now - Date.now() / 1000;
   }
 
   act(action, target) {
