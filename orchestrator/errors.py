@@ -18,6 +18,7 @@ OrchestratorError
 ├── DeviceUnavailable
 ├── DeviceLost
 ├── UnknownDevice
+├── MpsFailed
 ├── SimulationFailed
 ├── SimulationCrashed
 ├── SearchCrashed
@@ -186,6 +187,15 @@ class UnknownDevice(OrchestratorError):
 
     def __init__(self, device: str, known: Sequence[str]) -> None:
         super().__init__(f"there is no device {device!r}: expected one of {', '.join(known)}")
+
+
+class MpsFailed(OrchestratorError):
+    """Raised when NVIDIA's Multi-Process Service cannot be started."""
+
+    exit_code = 1
+
+    def __init__(self, program: str, why: str) -> None:
+        super().__init__(f"{program} did not start: {why}")
 
 
 class SimulationFailed(OrchestratorError):

@@ -12,6 +12,7 @@ from orchestrator.errors import InvalidTransition
 from store.records.requests import AnyRequest
 
 STORY_LENGTH = 200
+FIRST_DELAY, LONGEST_DELAY = 0.2, 60.0
 
 
 class JobState(StrEnum):
@@ -90,3 +91,9 @@ def move(job: Job, to: JobState, cause: str) -> None:
     job.state = to
     if to not in ON_WORKER:
         job.worker = None
+
+
+def pause(job: Job) -> float:
+    """Returns the seconds before a job that has failed is tried again; jobs that died together come back apart."""
+    spread = 1 + int(job.id[:2], 16) / 512
+    return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** (job.failures - 1)) * spread)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgpack
 from pydantic import BaseModel
 
+from orchestrator.peaks import Peaks
 from orchestrator.remaking import ComputedStates
 from store.records.events import StateSaved
 from store.records.knowledge import Inheritance
@@ -24,7 +25,17 @@ Payload = Mapping[str, Any]
 
 # Failures that say nothing about the candidate: another search tries again.
 TRANSIENT: frozenset[Reason] = frozenset(
-    {"crashed", "hung", "device", "disk_full", "corrupt_checkpoint", "corrupt_block", "error", "out_of_memory"}
+    {
+        "crashed",
+        "hung",
+        "device",
+        "disk_full",
+        "corrupt_checkpoint",
+        "corrupt_block",
+        "error",
+        "out_of_memory",
+        "host_memory",
+    }
 )
 
 
@@ -85,6 +96,8 @@ class Memory:
         self.searches: dict[str, SearchMemory] = {}
         self.attempts: dict[str, int] = {}
         self.states = ComputedStates()
+        self.peaks = Peaks()
+        self.devices_left: dict[str, Payload] = {}
         self._outcomes: dict[str, bytes] = {}  # packed: a history as Python objects takes ten times the memory
         self._checkpoints: dict[str, list[Checkpoint]] = {}
         self._apply: dict[str, Callable[[Payload], None]] = {
@@ -109,6 +122,8 @@ class Memory:
             "state_saved": self._state_saved,
             "weights_matched": self._weights_matched,
             "weights_pooled": self._weights_pooled,
+            "device_left": self._device_left,
+            "device_returned": self._device_returned,
         }
 
     def apply(self, kind: str, event: Payload) -> None:
@@ -236,6 +251,7 @@ class Memory:
     def _job_succeeded(self, event: Payload) -> None:
         outcome = _plain(event["outcome"])
         self._outcomes[event["job"]] = _pack(outcome)
+        self.peaks.succeeded(event)
         if state := outcome.get("state"):
             self.states.made(event["job"], state)
 
@@ -247,6 +263,12 @@ class Memory:
             return
         for search in event["searches"]:
             self.searches[search].failures[event["job"]] = _pack(outcome)
+
+    def _device_left(self, event: Payload) -> None:
+        self.devices_left[event["device"]] = event
+
+    def _device_returned(self, event: Payload) -> None:
+        self.devices_left.pop(event["device"], None)
 
     def _delivered(self, event: Payload) -> None:
         self.searches[event["search"]].delivered[event["call"], event["index"]] = event["job"]

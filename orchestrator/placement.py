@@ -1,14 +1,22 @@
-"""Which waiting job goes to which worker next. Pure."""
+"""Which waiting job goes to which worker next. Pure.
+
+Where the next job of the neediest search does not fit into a device's memory, that of another search goes first; but
+only `PATIENCE` times: then the roomiest device is kept for it until it fits.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
+from orchestrator.capacity import Capacity
 from orchestrator.lifecycle import Job
 from orchestrator.queue import JobQueue
 from orchestrator.reactions import Slot, Sort
 from orchestrator.shares import Shares
+
+PATIENCE = 16
+"""So many jobs may overtake one that does not fit beside what runs."""
 
 
 class Placement:
@@ -16,6 +24,7 @@ class Placement:
 
     Args:
         jobs: all that are under way, by id; the scheduler's own map, which it changes.
+        capacity: what the devices have, and jobs need, of memory.
 
     Attributes:
         workers: by name.
@@ -25,13 +34,15 @@ class Placement:
         on_workers: how many jobs are done for each search now.
     """
 
-    def __init__(self, jobs: Mapping[str, Job]) -> None:
+    def __init__(self, jobs: Mapping[str, Job], capacity: Capacity) -> None:
         self.workers: dict[str, Slot] = {}
         self.queue = JobQueue()
         self.alone: deque[str] = deque()
         self.shares = Shares()
         self.on_workers: Counter[str] = Counter()
+        self.capacity = capacity
         self._jobs = jobs
+        self._overtaken: tuple[str, int] = ("", 0)
 
     def line_up(self, job: Job, *, resumes: bool) -> None:
         """Lets a job wait for a worker."""
@@ -76,28 +87,59 @@ class Placement:
         The caller `put`s each pair before it asks for the next one.
         """
         for name, slot in self.workers.items():
-            if slot.jobs or slot.leaving or self._is_taken_alone(slot.device):
+            if slot.jobs or slot.leaving or not self.is_open(slot.device):
                 continue
             first = self.first_alone()
             if first is not None and slot.device == self._quietest():
-                if not self._jobs_on(slot.device):
+                if not self.jobs_on(slot.device):
                     self.alone.remove(first.id)
                     first.owner = self.shares.next(first.searches) or ""
                     yield name, first
                 continue
             yield from self._next_for(name)
         for name, slot in self.workers.items():
-            if slot.quick and len(slot.jobs) == 1 and not self.first_alone() and not self._is_taken_alone(slot.device):
-                ahead = self.queue.peek(self.shares)
+            if slot.quick and len(slot.jobs) == 1 and not self.first_alone() and self.is_open(slot.device):
+                ahead = self.queue.peek(self.shares, self._fits_on(name))
                 if ahead is not None and all(sort_of(self._jobs[job]) == slot.quick for job in (slot.jobs[0], ahead)):
                     yield from self._next_for(name)
 
+    def fits_beside(self, job: str, device: str, but: str = "") -> bool:
+        """Whether a device has the memory for a job beside what its workers, but for one, do already."""
+        beside = [slot for name, slot in self.workers.items() if slot.device == device and name != but]
+        return self.capacity.fits(self._jobs[job], device, ([self._jobs[one] for one in slot.jobs] for slot in beside))
+
+    def is_open(self, device: str) -> bool:
+        """Whether a device is in service, and no job has it for itself."""
+        return self.capacity.is_open(device) and not any(job.alone for job in self.jobs_on(device))
+
+    def jobs_on(self, device: str) -> list[Job]:
+        """The jobs that a device's workers have."""
+        return [self._jobs[job] for slot in self.workers.values() if slot.device == device for job in slot.jobs]
+
+    def _fits_on(self, worker: str) -> Callable[[str], bool]:
+        device = self.workers[worker].device
+        return lambda job: self.fits_beside(job, device, but=worker)
+
     def _next_for(self, worker: str) -> Iterator[tuple[str, Job]]:
-        found = self.queue.pop(self.shares)
+        fits = self._fits_on(worker)
+        first = self.queue.peek(self.shares)
+        if first is None or (self._is_overdue(first) and not fits(first) and self._is_kept(worker, first)):
+            return
+        found = self.queue.pop(self.shares, fits)
         if found is not None:
             job, search = found
+            if job != first:
+                self._overtaken = (first, self._overtaken[1] + 1 if self._overtaken[0] == first else 1)
             self._jobs[job].owner = search
             yield worker, self._jobs[job]
+
+    def _is_overdue(self, job: str) -> bool:
+        return self._overtaken[0] == job and self._overtaken[1] >= PATIENCE
+
+    def _is_kept(self, worker: str, job: str) -> bool:
+        """Whether a worker's device is the one to be kept for a job, which would fit if others of ours did nothing."""
+        device = self.workers[worker].device
+        return device == self._quietest() and self.capacity.fits(self._jobs[job], device, ())
 
     def first_alone(self) -> Job | None:
         """The first job that waits for a device of its own, and whose searches are not all paused."""
@@ -108,15 +150,10 @@ class Placement:
         if not self.on_workers[search] and not self.queue.has(search):
             self.shares.wakes(search)
 
-    def _jobs_on(self, device: str) -> list[Job]:
-        return [self._jobs[job] for slot in self.workers.values() if slot.device == device for job in slot.jobs]
-
-    def _is_taken_alone(self, device: str) -> bool:
-        return any(job.alone for job in self._jobs_on(device))
-
     def _quietest(self) -> str:
         """The device that a job which must be alone waits for; the others go on meanwhile."""
-        return min({slot.device for slot in self.workers.values()}, key=lambda name: (len(self._jobs_on(name)), name))
+        devices = {slot.device for slot in self.workers.values() if self.capacity.is_open(slot.device)}
+        return min(devices, key=lambda name: (len(self.jobs_on(name)), name))
 
 
 def sort_of(job: Job) -> Sort:

@@ -8,10 +8,14 @@ searches asked for waits in the line of each, and is done once.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from orchestrator.shares import Shares
+
+
+def _any(job: str) -> bool:
+    return True
 
 
 @dataclass(slots=True)
@@ -59,22 +63,23 @@ class JobQueue:
         """Whether a job of a search waits."""
         return self._head(search) is not None
 
-    def peek(self, shares: Shares) -> str | None:
-        """Returns the job that is next."""
-        search = shares.next(self._lines())
+    def peek(self, shares: Shares, fits: Callable[[str], bool] = _any) -> str | None:
+        """Returns the job that is next, of the first of each search's line those that fit."""
+        search = shares.next(self._lines(fits))
         return None if search is None else self._head(search)
 
-    def pop(self, shares: Shares) -> tuple[str, str] | None:
+    def pop(self, shares: Shares, fits: Callable[[str], bool] = _any) -> tuple[str, str] | None:
         """Takes out the job that `peek` returns; returns it with the search that it is done for."""
-        search = shares.next(self._lines())
+        search = shares.next(self._lines(fits))
         job = None if search is None else self._head(search)
         if search is None or job is None:
             return None
         del self._waiting[job]
         return job, search
 
-    def _lines(self) -> list[str]:
-        return [search for search in list(self._heaps) if self._head(search) is not None]
+    def _lines(self, fits: Callable[[str], bool]) -> list[str]:
+        heads = ((search, self._head(search)) for search in list(self._heaps))
+        return [search for search, head in heads if head is not None and fits(head)]
 
     def _head(self, search: str) -> str | None:
         """The first job of a search's line; an empty line is dropped."""

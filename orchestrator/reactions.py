@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from store.records import messages
 from store.records.events import AnyEvent
 from store.records.messages import JobSettings
+from store.records.outcomes import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,43 @@ class AwaitSpace:
     """Call `space_returned` when the store's disk has room again."""
 
 
+@dataclass(frozen=True, slots=True)
+class AddWorker:
+    """Start one more worker on a device."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetireWorker:
+    """Let a worker that has no job leave, and start no other in its place."""
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndWorker:
+    """Kill a worker, whose jobs go on elsewhere; another one is started in its place."""
+
+    worker: str
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseDevice:
+    """Kill all workers of a device, and start none in their places."""
+
+    device: str
+    reason: Reason
+    message: str
+
+
 Sort = tuple[str, str, int]
 """A kind of request, its trainer, and the epochs to do: jobs alike in these take about as long."""
 
-Command = Assign | SendStop | Answer | Delay | Quarantine | AwaitSpace
+DeviceCommand = AddWorker | RetireWorker | EndWorker | CloseDevice
+Command = Assign | SendStop | Answer | Delay | Quarantine | AwaitSpace | DeviceCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +102,23 @@ class Terms:
     retries: int = 3
 
 
+Leaving = Literal["", "broken", "evicted", "retired"]
+"""Why a worker leaves: its device failed it; it is ended through no fault of its jobs; it is not needed."""
+
+
 @dataclass(slots=True)
 class Slot:
     """One worker, and the jobs that it has: the first is under way, the second waits in its socket.
 
     A second one is sent only if jobs of its `quick` sort were short here, so that a worker need not wait for the
-    journal between two of them. A worker that is `leaving` gets nothing.
+    journal between two of them. A worker that is leaving gets nothing.
     """
 
     device: str
     pid: int
     jobs: list[str] = field(default_factory=list)
     quick: Sort | None = None
-    leaving: bool = False
+    leaving: Leaving = ""
 
 
 @dataclass(slots=True)

@@ -16,14 +16,30 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
+from orchestrator import survivors
+from orchestrator.crewed import CrewedScheduler
 from orchestrator.devices import Device
 from orchestrator.errors import OrchestratorError
+from orchestrator.fleet import Fleet, Links
 from orchestrator.knowledge import Knowledge
 from orchestrator.ledger import FIRST_WAIT, LONGEST_WAIT, Ledger
 from orchestrator.memory import Memory
 from orchestrator.observer import Observer
-from orchestrator.reactions import Answer, Assign, AwaitSpace, Command, Delay, Quarantine, Reaction, SendStop, Terms
-from orchestrator.scheduler import Scheduler
+from orchestrator.reactions import (
+    AddWorker,
+    Answer,
+    Assign,
+    AwaitSpace,
+    CloseDevice,
+    Command,
+    Delay,
+    EndWorker,
+    Quarantine,
+    Reaction,
+    RetireWorker,
+    SendStop,
+    Terms,
+)
 from orchestrator.searches import SearchPort
 from orchestrator.space import room_in
 from orchestrator.supervision import Supervisor
@@ -68,11 +84,18 @@ class Runtime:
     """
 
     def __init__(
-        self, store: Store, memory: Memory, resources: Resources, observer: Observer, knowledge: Knowledge
+        self,
+        store: Store,
+        memory: Memory,
+        resources: Resources,
+        observer: Observer,
+        knowledge: Knowledge,
+        fleet: Fleet | None = None,
+        starts_per_minute: int | None = None,
     ) -> None:
         self.memory = memory
         self.knowledge = knowledge
-        self.scheduler = Scheduler(memory)
+        self.scheduler = CrewedScheduler(memory)
         self._store = store
         self._observer = observer
         self._ledger = Ledger(store.journal, observer, self._refuse_orders)
@@ -86,16 +109,25 @@ class Runtime:
         self._space_wait = FIRST_WAIT
         self._why: str | None = None
         self._resources = resources
-        self._supervisor = Supervisor(self, store.folder, resources)
+        surroundings = None if fleet is None else fleet.surroundings
+        self._supervisor = Supervisor(self, store.folder, resources, starts_per_minute, surroundings)
+        self._fleet = fleet
+        if fleet is not None:
+            fleet.tie(Links(self.scheduler, self._supervisor, self.post, self.told))
         self._tasks: TaskGroup
 
     # What the rest of the orchestrator calls.
 
     async def start(self, tasks: TaskGroup, devices: list[Device], preload: str | None) -> None:
-        """Starts acting, and one worker on each of the devices."""
+        """Starts acting, and one worker on each of the devices, or as many as the fleet's devices are to have."""
         self._tasks = tasks
         tasks.start_soon(self._act)
-        self._supervisor.start(tasks, devices, preload)
+        if self._fleet is not None:
+            self._supervisor.start(tasks, list(self._fleet.devices.values()), [], preload)
+            tasks.start_soon(self._fleet.run)
+        else:
+            await survivors.see_out(self._store.folder)
+            self._supervisor.start(tasks, devices, devices, preload)
 
     def open_port(self, search: str, terms: Terms) -> SearchPort:
         """Returns the port of a search that memory knows."""
@@ -224,6 +256,20 @@ class Runtime:
         had = frozenset(sent)
         self.post(lambda: self.scheduler.worker_lost(worker, reason, message, had))
 
+    def worker_idle(self, worker: str) -> None:
+        """A worker has had no job for a while."""
+        self.post(lambda: self.scheduler.worker_idle(worker))
+
+    def slot_lost(self, device: str, reason: Reason, message: str) -> None:
+        """A worker's process does not end, or its device cannot be used."""
+        if self._fleet is not None:
+            self._fleet.slot_lost(device, reason, message)
+
+    def device_failed(self, device: str, message: str) -> None:
+        """A worker's job met an error of its device."""
+        if self._fleet is not None:
+            self._fleet.failed(device, message)
+
     def report(self, worker: str, message: AnyReport, seconds: float) -> None:
         """A worker said something about its job."""
         if isinstance(message, Saved):
@@ -289,6 +335,8 @@ class Runtime:
             case Answer(search, job):
                 if port := self._ports.get(search):
                     port.answer(job)
+            case AddWorker() | RetireWorker() | EndWorker() | CloseDevice():
+                self._supervisor.perform(command)
             case Delay(job, seconds):
                 self._tasks.start_soon(self._delay, job, seconds)
             case Quarantine(blobs):

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from orchestrator.lifecycle import Job, JobState, move
+from orchestrator.capacity import Capacity
+from orchestrator.lifecycle import Job, JobState, move, pause
 from orchestrator.memory import Checkpoint, Memory
+from orchestrator.peaks import kind_of
 from orchestrator.placement import Placement, sort_of
 from orchestrator.reactions import Answer, Assign, AwaitSpace, Delay, Quarantine, Reaction, SendStop, Slot, Terms
 from orchestrator.remaking import Remaking
@@ -36,7 +38,6 @@ from store.records.requests import AnyRequest, Compute, Train, describe
 
 FINAL: frozenset[Reason] = frozenset({"diverged", "bad_request", "corrupt_block"})
 UNCOUNTED: frozenset[Reason] = frozenset({"disk_full", "corrupt_checkpoint"})
-FIRST_DELAY, LONGEST_DELAY = 0.2, 60.0
 QUICK_SECONDS = 0.05
 LARGEST_ARGUMENTS = LARGEST // 2
 
@@ -47,7 +48,7 @@ class Scheduler:
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
         self.jobs: dict[str, Job] = {}
-        self.placement = Placement(self.jobs)
+        self.placement = Placement(self.jobs, Capacity(memory.peaks))
         self.workers = self.placement.workers
         self.shares = self.placement.shares
         self.draining = False
@@ -123,13 +124,13 @@ class Scheduler:
     def worker_lost(self, worker: str, reason: Reason, message: str, sent: Collection[str]) -> Reaction:
         """A worker's process is gone; `sent` are the jobs that had reached it and not ended."""
         slot = self.workers[worker]
-        told = self.draining and not slot.jobs
-        why: Reason | None = None if told else "device" if slot.leaving else reason
+        told = (self.draining or slot.leaving == "retired") and not slot.jobs
+        why: Reason | None = None if told else "device" if slot.leaving == "broken" else reason
         self._emit(WorkerEnded(worker=worker, pid=slot.pid, cause=message, reason=why))
         for number, name in enumerate(tuple(slot.jobs)):
             job = self.placement.take_off(worker, name)
-            if number == 0 and name in sent and not slot.leaving:
-                self._attempt_failed(job, reason, message)
+            if number == 0 and name in sent and slot.leaving != "broken":
+                self._attempt_failed(job, reason, message, counted=False if slot.leaving else None)
             else:
                 self._attempt_failed(job, reason, "its worker ended before it began", counted=False)
         del self.workers[worker]
@@ -159,7 +160,8 @@ class Scheduler:
                 self._finished(job, message, seconds)
             case messages.Failed():
                 self.placement.take_off(worker, job.id, seconds)
-                self.workers[worker].leaving = message.reason == "device"
+                if message.reason == "device":
+                    self.workers[worker].leaving = "broken"
                 self._failed(job, message)
             case messages.Stopped():
                 self.placement.take_off(worker, job.id, seconds)
@@ -235,14 +237,16 @@ class Scheduler:
         if job.id in self._remaking and not self._remaking.has_made(message.outcome):
             self._fail(job, "error", "made again, its state came out different: was it made by other versions?")
             return
-        self._emit(JobSucceeded(job=job.id, attempt=job.attempt, outcome=message.outcome, seconds=seconds))
+        done = JobSucceeded(job=job.id, attempt=job.attempt, outcome=message.outcome, seconds=seconds)
+        if (peak := message.peak_bytes) is not None:
+            done = done.model_copy(update={"peak_bytes": peak, "memory_kind": kind_of(job.request)})
+        self._emit(done)
         move(job, JobState.SUCCEEDED, "finished")
         self._answer(job)
 
     def _failed(self, job: Job, message: messages.Failed) -> None:
-        counted = None
-        if message.reason in {"corrupt_checkpoint", "corrupt_block"}:
-            counted = not self._set_aside(job, message)
+        damaged = message.reason in {"corrupt_checkpoint", "corrupt_block"}
+        counted = not self._set_aside(job, message) if damaged else None
         if message.reason == "disk_full" and self.paused is None:
             self.paused = f"the store's disk is full, waiting for space ({message.message})"
             self._reaction.commands.append(AwaitSpace())
@@ -275,18 +279,15 @@ class Scheduler:
             self._try_again(job, counted)
 
     def _has_no_other_way(self, job: Job, reason: Reason) -> bool:
-        if reason != "corrupt_checkpoint" or isinstance(job.request, Train):
-            return False
-        return not self._remaking.can(job.request)
+        lost = reason == "corrupt_checkpoint" and not isinstance(job.request, Train)
+        return lost and not self._remaking.can(job.request)
 
     def _try_again(self, job: Job, counted: bool) -> None:
         if not counted:
             self._enqueue(job)
             return
         job.held = True
-        spread = 1 + int(job.id[:2], 16) / 512  # so that jobs that died together do not come back together
-        seconds = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (job.failures - 1)) * spread
-        self._reaction.commands.append(Delay(job.id, seconds))
+        self._reaction.commands.append(Delay(job.id, pause(job)))
 
     def _fail(self, job: Job, reason: Reason, message: str) -> None:
         once = reason in FINAL or self._has_no_other_way(job, reason)

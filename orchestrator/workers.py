@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BufferedWriter
 from pathlib import Path
@@ -29,7 +29,10 @@ from store.records import framing
 from store.records.messages import PROTOCOL, REPORT, AnyOrder, AnyReport, Exit, Hello
 
 HANDSHAKE_SECONDS = 60.0
+STUCK_SECONDS = 10.0
+"""A process that is still there so long after SIGKILL waits for a driver or a disk, and may do so for ever."""
 LARGEST_LOG = 4 << 20
+NO_ENVIRONMENT: Mapping[str, str] = {}
 
 
 class _Wire(asyncio.Protocol):
@@ -90,12 +93,30 @@ class WorkerProcess:
 
     @classmethod
     async def start(
-        cls, name: str, device: Device, store: Path, *, threads: int, preload: str | None, log: Path
+        cls,
+        name: str,
+        device: Device,
+        store: Path,
+        *,
+        threads: int,
+        preload: str | None,
+        log: Path,
+        environment: Mapping[str, str] = NO_ENVIRONMENT,
     ) -> WorkerProcess:
         """Starts a worker on a device and waits for its greeting.
 
+        Args:
+            name: of the slot.
+            device: that it is pinned to.
+            store: its folder.
+            threads: CPU threads.
+            preload: trainer to import before the first job.
+            log: file that its output is added to.
+            environment: variables beside ours, the device's and the threads'.
+
         Raises:
             WorkerHandshakeFailed: if it does not greet in time, or in another version of the protocol.
+            OSError: if the machine has no room for another process, or no more open files.
         """
         if threading.current_thread() is not threading.main_thread():
             raise WrongThread(threading.current_thread().name)
@@ -103,15 +124,20 @@ class WorkerProcess:
         command = [sys.executable, "-m", "trainers.worker", "--store", str(store), "--fd", str(theirs.fileno())]
         command += ["--worker", name, "--threads", str(threads), "--device", device.kind, "--parent", str(os.getpid())]
         command += ["--preload", preload] if preload else []
-        with theirs, _open_log(log) as out, _signals_held():
-            process = await anyio.open_process(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                env=os.environ | device.environment() | {"OMP_NUM_THREADS": str(threads)},
-                pass_fds=(theirs.fileno(),),
-            )
+        variables = os.environ | device.environment() | {"OMP_NUM_THREADS": str(threads)} | dict(environment)
+        try:
+            with theirs, _open_log(log) as out, _signals_held():
+                process = await anyio.open_process(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    env=variables,
+                    pass_fds=(theirs.fileno(),),
+                )
+        except BaseException:
+            ours.close()
+            raise
         _, wire = await asyncio.get_running_loop().connect_accepted_socket(_Wire, ours)
         worker = cls(name, process, wire, log)
         try:
@@ -137,24 +163,48 @@ class WorkerProcess:
         await self._wire.closed.wait()
         return self._wire.fault
 
+    def dump(self) -> None:
+        """Has the worker write where each of its threads stands into its log."""
+        self._signal(signal.SIGUSR1)
+
     def kill(self) -> None:
         """Ends the process at once. What it was writing is either complete or not there."""
-        if self._process.returncode is None:
-            # Not `Process.send_signal`: it reaps a process that has just ended, and then its status is lost.
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
 
-    async def end(self, seconds: float) -> str:
-        """Sees the process out: asks, waits, kills. Returns how it ended, in words."""
+    def hang_up(self) -> None:
+        """Closes our end of its socket: `listen` returns, whatever the process does."""
+        self._wire.close()
+
+    async def closed(self) -> None:
+        """Returns when its socket is closed, which it is when the process ends."""
+        await self._wire.closed.wait()
+
+    async def end(self, seconds: float, stuck_seconds: float = STUCK_SECONDS) -> int | None:
+        """Sees the process out: asks, waits so long, kills, waits so long again.
+
+        Returns:
+            Its status as `subprocess` has it, or None if it is still there; then `gone` waits for it.
+        """
         with anyio.CancelScope(shield=True):
             self.send(Exit())
             self._wire.close()
             with anyio.move_on_after(seconds):
                 await self._process.wait()
             self.kill()
-            status = await self._process.wait()
-            await self._process.aclose()
-        return _in_words(status)
+            with anyio.move_on_after(stuck_seconds):
+                await self._process.wait()
+                await self._process.aclose()
+        return self._process.returncode
+
+    async def gone(self) -> None:
+        """Returns when the process is no more, which may be never."""
+        await self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.returncode is None:
+            # Not `Process.send_signal`: it reaps a process that has just ended, and then its status is lost.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     async def _greet(self) -> None:
         with anyio.move_on_after(HANDSHAKE_SECONDS):
@@ -191,7 +241,10 @@ def _open_log(path: Path) -> BufferedWriter:
     return path.open("ab")
 
 
-def _in_words(status: int) -> str:
+def in_words(status: int | None) -> str:
+    """Says how a process ended, after `the worker`."""
+    if status is None:
+        return f"is still there {STUCK_SECONDS:g} s after SIGKILL: it waits for a driver or a disk"
     if status >= 0:
         return f"exited with status {status}"
     return f"was ended by {signal.Signals(-status).name}"

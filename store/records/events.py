@@ -156,6 +156,7 @@ class JobSucceeded(Record):
     outcome: Outcome
     seconds: float
     peak_bytes: int | None = Field(default=None, description="most memory of its device that it took, if known")
+    memory_kind: str | None = Field(default=None, description="jobs of the same kind take about as much memory")
 
 
 class AttemptFailed(Record):

@@ -15,6 +15,9 @@ PROTOCOL = 1
 READY = "ready"
 """The note of the `Progress` with which a worker says that it has imported what it was told to."""
 
+CONTEXT_BYTES = 640 << 20
+"""What a process takes of a GPU beside its tensors: its CUDA context and loaded kernels, on the safe side."""
+
 
 class JobSettings(Record):
     """How a worker runs a job; nothing here may change the job's result.

@@ -12,6 +12,7 @@ from store.records.base import Record
 
 Reason = Literal[
     "out_of_memory",
+    "host_memory",
     "diverged",
     "crashed",
     "hung",
