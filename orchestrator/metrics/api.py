@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
+REASONS = ("token", "token_in_url", "uid", "host", "origin", "body", "watchers")
+"""Why `orchestrator.api` refuses: each begins at 0, so that the first is seen as an increase."""
 OTHER = "other"
 """The route of requests that match none: what strangers ask for must not become labels."""
 
@@ -35,6 +37,8 @@ class ApiMeter:
             ["reason"],
             registry=registry,
         )
+        for reason in REASONS:
+            self._refused.labels(reason)
         self._watchers = Gauge("coldframe_api_watchers", "Open streams of server-sent events.", registry=registry)
 
     def request(self, route: str | None, code: int, seconds: float | None = None) -> None:
@@ -50,7 +54,7 @@ class ApiMeter:
             self._seconds.observe(seconds)
 
     def refused(self, reason: str) -> None:
-        """Counts a request that was turned away, e.g. for `token`, `uid`, `host`, `origin`, `body`, `watchers`."""
+        """Counts a request that was turned away, for one of `REASONS`."""
         self._refused.labels(reason).inc()
 
     @contextmanager
