@@ -76,6 +76,11 @@ class Guard:
         line = f"refused {method} {path} of {caller}: {refusal.reason}" + (f", and {more} before" if more else "")
         _audit.warning(line, extra=fields(**found, more=more))
 
+    def unreadable(self, peer: Peer | None, client: Any) -> None:
+        """Counts what came over a connection and is no HTTP."""
+        scope = {"state": {"peer": peer}, "client": client, "method": "-", "path": "-"}
+        self.refused(Refusal(400, "malformed", "what was sent is no HTTP"), scope)
+
     def _too_long(self, scope: Scope) -> bool:
         lengths = [value for name, value in scope["headers"] if name == b"content-length"]
         return any(not value.isdigit() or int(value[:20]) > self._body_bytes for value in lengths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import struct
@@ -12,12 +13,15 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from orchestrator.api.access import Peer
+from orchestrator.api.guard import Guard
 
 HEAD_SECONDS = 10.0
 """From a connection, or the answer before, to the end of a request's headers; idle ones are closed sooner."""
 CONNECTIONS = 512
 """Of others than the daemon's user: one more is closed at once, so that they cannot take all descriptors."""
 _CREDENTIALS = struct.Struct("3i")
+_log = logging.getLogger("coldframe.http")
+_log.setLevel(logging.ERROR)  # uvicorn warns of each request that is no HTTP: strangers would fill the log
 
 
 class Protocol(H11Protocol):
@@ -25,6 +29,7 @@ class Protocol(H11Protocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.logger = _log
         self.strange = True
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -52,6 +57,12 @@ class Protocol(H11Protocol):
         """Forgets the deadline."""
         self._disarm()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is no HTTP, and counts it."""
+        if isinstance(self.app, Guard):
+            self.app.unreadable(self.app_state.get("peer"), self.client)
+        super().send_400_response(msg)
 
     def _arm(self) -> None:
         if self._deadline is None:
