@@ -62,7 +62,10 @@ class Families:
             "how",
         )
         self.store_epochs = Gauge(
-            "coldframe_store_epochs", "The same epochs over the whole journal.", ["how"], registry=registry
+            "coldframe_store_epochs",
+            "Epochs trained and spared, as in coldframe_epochs_total, over the whole journal.",
+            ["how"],
+            registry=registry,
         )
         self.fenced = counter("fenced_results", "Reports of attempts that were no longer their job's; all ignored.")
         self.quarantined = counter("checkpoints_quarantined", "Checkpoints that could not be read back.")

@@ -186,7 +186,12 @@ _TABLE: tuple[tuple[str, str, Sequence[str], _Values], ...] = (
         lambda seen: [((), seen.sizes.dedupe_ratio)],
     ),
     ("store_checkpoints", "Manifests in the store.", (), lambda seen: [((), seen.sizes.manifests)]),
-    ("store_measured_seconds", "Unix time of the last measurement.", (), lambda seen: [((), seen.sizes.measured)]),
+    (
+        "store_measured_timestamp_seconds",
+        "Unix time of the last measurement.",
+        (),
+        lambda seen: [((), seen.sizes.measured)],
+    ),
     ("disk_free_bytes", "Free space on the store's disk.", (), lambda seen: [((), seen.sizes.disk_free)]),
     ("disk_bytes", "The store's disk.", (), lambda seen: [((), seen.sizes.disk_total)]),
 )
