@@ -68,6 +68,7 @@ class Job:
         self._saved = clock()
         self.device = device
         self.stop_requested = False
+        self.peak_bytes: int | None = None  # what a trainer says that it took, where the device is not asked
 
     @property
     def request(self) -> AnyRequest:

@@ -25,6 +25,7 @@ class ScriptedOptions(Config):
     lowest: float = Field(default=0.3, ge=0, le=1, description="limit of the worst architecture's curve")
     highest: float = Field(default=0.95, ge=0, le=1, description="limit of the best architecture's curve")
     noise: float = Field(default=0.01, ge=0, le=0.5, description="largest deviation from the curve")
+    device_bytes: int | None = Field(default=None, ge=0, description="memory that it says it took of its device")
 
 
 class TabularOptions(Config):

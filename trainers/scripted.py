@@ -46,6 +46,7 @@ class ScriptedTrainer:
         """
         request = cast(Train, job.request)
         play = _Play(job, request.candidate)
+        job.peak_bytes = play.options.device_bytes
         if job.resume is None:
             play.inherit()
         else:

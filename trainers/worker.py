@@ -22,7 +22,7 @@ from store.errors import BadFrame
 from store.records.messages import PROTOCOL, READY, Assign, Failed, Finished, Hello, Progress, Stopped
 from store.records.outcomes import Computed, Evaluated, Measured, Trained
 from store.records.requests import Compute, Evaluate, Measure, Train, describe
-from trainers import failures, process, registry
+from trainers import failures, peak, process, registry
 from trainers.channel import Channel, Inbox
 from trainers.errors import ChannelClosed, TrainerError
 from trainers.job import Job, Stopping
@@ -88,9 +88,11 @@ class Worker:
         looked = self._output.look if self._output is not None else lambda: None
         job = Job(assign, self._channel, self._inbox, self._checkpoints, device=self._device, looked=looked)
         try:
+            peak.begin(self._device)
             outcome = self._answer(job)
             failures.check_finite(outcome)
-            return Finished(job=assign.job, attempt=assign.attempt, outcome=outcome)
+            taken = peak.taken(self._device) if job.peak_bytes is None else job.peak_bytes
+            return Finished(job=assign.job, attempt=assign.attempt, outcome=outcome, peak_bytes=taken)
         except Stopping:
             return _stopped(job, assign)
         except (Exception, SystemExit) as error:  # whatever a trainer does wrong is a report, not the worker's end
