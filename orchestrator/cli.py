@@ -19,6 +19,7 @@ from orchestrator.commands import (
     retrain,
     run,
     searches,
+    serve,
     show,
     simulate,
     status,
@@ -38,6 +39,7 @@ app.command("run")(run.run)
 app.command("prepare")(prepare.prepare)
 app.command("retrain")(retrain.retrain)
 app.command("export")(export.export)
+app.command("serve")(serve.serve)
 app.command("list")(searches.searches)
 app.command("status")(status.status)
 app.command("show")(show.show)

@@ -4,6 +4,8 @@ OrchestratorError
 ├── SpecError
 ├── ConfigError
 ├── WrongState
+├── Draining
+├── SearchChanged
 ├── EndpointUnusable
 ├── TotalLowered
 ├── UnknownSearch
@@ -75,6 +77,25 @@ class EndpointUnusable(OrchestratorError):
 
     def __init__(self, where: str, why: str) -> None:
         super().__init__(f"{where} {why}")
+
+
+class Draining(OrchestratorError):
+    """Raised when a daemon that is leaving is given an order."""
+
+    exit_code = 75
+
+    def __init__(self) -> None:
+        super().__init__("the daemon is leaving and takes no orders: give it to the next one, once it is there")
+
+
+class SearchChanged(OrchestratorError):
+    """Raised when a search's spec no longer stands for the same search: what it names has changed."""
+
+    def __init__(self, name: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"search {name} was submitted as {expected[:12]} and would be {found[:12]} now: its data set, or what its "
+            "space or strategy are by default, is not what it was. Put that back and resume it, or submit it anew"
+        )
 
 
 class TotalLowered(OrchestratorError):

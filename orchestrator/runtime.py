@@ -19,7 +19,6 @@ from anyio.abc import TaskGroup
 from orchestrator import survivors
 from orchestrator.crewed import CrewedScheduler
 from orchestrator.devices import Device
-from orchestrator.errors import OrchestratorError
 from orchestrator.fleet import Fleet, Links
 from orchestrator.knowledge import Knowledge
 from orchestrator.ledger import FIRST_WAIT, LONGEST_WAIT, Ledger
@@ -51,8 +50,6 @@ from store.records.messages import AnyReport, Progress, Saved
 from store.records.outcomes import Reason
 from store.records.requests import AnyRequest
 from store.records.spec import Resources
-from strategies.errors import StrategyError
-from trainers.errors import TrainerError
 
 MANY_STATES = 64
 """States of computations between two removals: of FNAS's agent about 230 MB."""
@@ -130,10 +127,12 @@ class Runtime:
             self._supervisor.start(tasks, devices, devices, preload)
 
     def open_port(self, search: str, terms: Terms) -> SearchPort:
-        """Returns the port of a search that memory knows."""
+        """Returns the port of a search that memory knows; it answers nothing while the search is paused."""
         self.scheduler.add_search(search, terms)
-        self._ports[search] = SearchPort(search, self)
-        return self._ports[search]
+        port = self._ports[search] = SearchPort(search, self)
+        if self.scheduler.shares[search].paused:
+            port.pause()
+        return port
 
     def close_port(self, search: str) -> None:
         """A search's coroutine is over: it asks for nothing any more, and nobody waits for its answers."""
@@ -151,8 +150,12 @@ class Runtime:
 
     async def commit(self, *events: AnyEvent) -> None:
         """Journals events, all or none; returns when they are durable."""
+        await self.settle(lambda: self._record(events))
+
+    async def settle(self, stimulus: Callable[[], Reaction]) -> None:
+        """Hands over something that happened; returns when all that follows is committed and performed."""
         done = anyio.Event()
-        self.post(lambda: self._record(events), done)
+        self.post(stimulus, done)
         await done.wait()
 
     async def order(self, plan: Callable[[], Sequence[AnyEvent]], then: Callable[[], Reaction]) -> list[AnyEvent]:
@@ -313,8 +316,12 @@ class Runtime:
         """Journals an order and does what follows; one that cannot be, or finds no room, has changed nothing."""
         try:
             events = list(order.plan())
+        except Exception as error:
+            order.refuse(error)  # whatever it is: it is raised where the order was given, and nothing else is harmed
+            return
+        try:
             await self._ledger.write(events)
-        except (OrchestratorError, StoreFull, StoreReadOnly, NotCanonical, StrategyError, TrainerError) as error:
+        except (StoreFull, StoreReadOnly, NotCanonical) as error:
             order.refuse(error)
             return
         for event in events:

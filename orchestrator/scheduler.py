@@ -62,7 +62,7 @@ class Scheduler:
     def add_search(self, search: str, terms: Terms) -> None:
         """Makes a search's terms known, before its first request."""
         self._terms[search] = terms
-        self.shares[search].paused = False
+        self.shares.add(search)
 
     def remove_search(self, search: str) -> Reaction:
         """A search asks for nothing any more: jobs that no other one asks for are dropped, or stop."""

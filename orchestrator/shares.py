@@ -49,6 +49,10 @@ class Shares:
     def __contains__(self, search: str) -> bool:
         return search in self._shares
 
+    def add(self, search: str) -> None:
+        """Lets a search take part, as it did before if it is known."""
+        self._shares.setdefault(search, Share())
+
     def set(self, search: str, weight: float, priority: int) -> None:
         """Gives a search a weight and a priority; among others than before it starts level with them."""
         share = self[search]

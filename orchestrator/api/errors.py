@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from orchestrator.api.encoding import dumps
 from orchestrator.errors import (
+    Draining,
     NoNetwork,
     OrchestratorError,
     Problem,
@@ -34,6 +35,7 @@ _log = logging.getLogger("coldframe.api")
 
 # The first that fits; what is expected and not here is 422 where the person can mend it (exit code 2), else 500.
 _STATUSES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int], ...] = (
+    (Draining, 503),
     (SpecError, 422),
     ((WrongState, TotalLowered), 409),
     ((UnknownDevice, NoNetwork, ManifestMissing, BlobMissing), 404),

@@ -39,4 +39,5 @@ class FailureBudget:
         reasons = Counter(reason for _, reason in lately).most_common()
         shown = "; ".join(f"{count} times {reason}" for reason, count in reasons[:SHOWN])
         more = f"; and {plural(len(reasons) - SHOWN, 'other reason')}" if len(reasons) > SHOWN else ""
-        return f"{len(lately)} attempts failed within {self._seconds / 60:g} minutes, {self._most} are borne: {shown}{more}"
+        within = f"{len(lately)} attempts failed within {self._seconds / 60:g} minutes, {self._most} are borne"
+        return f"{within}: {shown}{more}"

@@ -59,7 +59,7 @@ def check_folders(submission: Submission, folders: Sequence[Path]) -> None:
     for key, _, value in _paths(submission.raw):
         path = Path(value)
         if not path.is_absolute() or not any(path.resolve().is_relative_to(root) for root in roots):
-            problems.append(Problem(key, value, f"expected an absolute path in a folder that is open to TCP ({allowed})"))
+            problems.append(Problem(key, value, f"expected an absolute path in a folder open to TCP ({allowed})"))
     if problems:
         raise SpecError(submission.file, problems)
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
 import anyio
 from anyio import CapacityLimiter, to_thread
 
-from orchestrator.errors import OrchestratorError
+from orchestrator import spec
+from orchestrator.errors import SearchChanged
+from orchestrator.memory import Memory
 from orchestrator.runtime import Runtime
+from orchestrator.serving.orders import raised
 from orchestrator.spec import Plan
 from orchestrator.turn import FATAL, Turn
-from store.errors import StoreError
 from store.opening import Store
+from store.records.base import digest
 from store.records.events import SearchFailed
-from strategies.errors import StrategyError
-from trainers.errors import TrainerError
-from trainers.fingerprint import Told
+from store.records.spec import SearchSpec
+from strategies import registry
 
 THREADS = 2
 """Searches whose data are read at the same time."""
@@ -36,15 +37,17 @@ class Taken:
     Attributes:
         search: its id.
         plan: once it is made.
+        spec: digest of the spec that it runs with; empty before.
         phase: `preparing` while its data are read, then `running`, also while it is paused.
         reading: how many of the data set's files are read, and of how many.
         keep: whether its jobs go on after the coroutine's end, because it is started again at once.
         turn: its turn; None before it runs.
-        gone: set when the coroutine is over.
+        gone: set when the coroutine is over and out of the daemon's hands.
     """
 
     search: str
     plan: Plan | None = None
+    spec: str = ""
     phase: Literal["preparing", "running"] = "preparing"
     reading: tuple[int, int] = (0, 0)
     keep: bool = False
@@ -64,11 +67,11 @@ class Taker:
     Args:
         runtime: what they speak to.
         store: open for writing.
-        plan: plans a search again; called in a thread.
+        memory: what the journal says of them.
     """
 
-    def __init__(self, runtime: Runtime, store: Store, plan: Callable[[str, Told], Plan]) -> None:
-        self._runtime, self._store, self._plan = runtime, store, plan
+    def __init__(self, runtime: Runtime, store: Store, memory: Memory) -> None:
+        self._runtime, self._store, self._memory = runtime, store, memory
         self._threads = CapacityLimiter(THREADS)
 
     async def run(self, taken: Taken) -> None:
@@ -82,8 +85,8 @@ class Taker:
         search = taken.search
         try:
             with taken.scope:
-                taken.plan = taken.plan or await self._planned(taken)
-                taken.phase = "running"
+                taken.plan = self._as_journalled(taken.plan or await self._planned(taken))
+                taken.spec, taken.phase = digest(taken.plan.spec), "running"
                 taken.turn = Turn(self._runtime, taken.plan, self._store.folder)
                 await taken.turn.open()
                 await taken.turn.search()
@@ -96,7 +99,6 @@ class Taker:
         finally:
             if not taken.keep:
                 self._runtime.close_port(search)
-            taken.gone.set()
 
     async def _planned(self, taken: Taken) -> Plan:
         def told(done: int, total: int) -> None:
@@ -104,6 +106,14 @@ class Taker:
             if taken.scope.cancel_called:
                 raise _Abandoned
 
-        make = partial(self._plan, taken.search, told)
-        return await to_thread.run_sync(make, abandon_on_cancel=True, limiter=self._threads)
+        known = self._memory.searches[taken.search]
+        make = partial(spec.plan, raised(known.submitted or {}, known), known.file, told)
+        plan = await to_thread.run_sync(make, abandon_on_cancel=True, limiter=self._threads)
+        if plan.id != taken.search:
+            raise SearchChanged(plan.spec.name, taken.search, plan.id)
+        return plan
 
+    def _as_journalled(self, plan: Plan) -> Plan:
+        """Returns a plan with the spec that the journal has now: its totals may have been raised meanwhile."""
+        now = SearchSpec.model_validate(self._memory.searches[plan.id].spec)
+        return replace(plan, spec=now, make_strategy=lambda: registry.create(now))

@@ -46,7 +46,9 @@ def stored(known: SearchMemory) -> list[Wait]:
         return [] if found is None else [found]
     if known.submitted is not None:
         return [Wait("nobody runs it: no daemon holds the store", "`coldframe serve` takes it up")]
-    return [Wait("nobody runs it", "`coldframe run` with its spec goes on, or `coldframe submit` and `coldframe serve`")]
+    return [
+        Wait("nobody runs it", "`coldframe run` with its spec goes on, or `coldframe submit` and `coldframe serve`")
+    ]
 
 
 def served(search: str, memory: Memory, now: Circumstances) -> list[Wait]:
@@ -122,11 +124,15 @@ def _retried(held: Sequence[Job], now: Circumstances) -> Iterator[Wait]:
 def _busy(search: str, memory: Memory, scheduler: Scheduler, waiting: int) -> Wait:
     """All workers have jobs, of whom?"""
     share, counts = scheduler.shares[search], scheduler.placement.on_workers
-    others = [(name, count) for name, count in counts.most_common() if count and name != search and name in memory.searches]
+    others = [
+        (name, count) for name, count in counts.most_common() if count and name != search and name in memory.searches
+    ]
     higher = [name for name, _ in others if scheduler.shares[name].priority > share.priority]
     words = ", ".join(f"{memory.searches[name].spec['name']} ({count})" for name, count in others[:SHOWN])
     what = f"{plural(waiting, 'job')} wait: all workers are busy with jobs of {words or 'its own that are stopping'}"
     if higher:
         names = ", ".join(str(memory.searches[name].spec["name"]) for name in higher[:SHOWN])
-        return Wait(what, f"{names} of higher priority needs fewer workers, or `coldframe priority` changes who goes first")
+        return Wait(
+            what, f"{names} of higher priority needs fewer workers, or `coldframe priority` changes who goes first"
+        )
     return Wait(what, "one of these jobs ends: the searches share by weight")
