@@ -17,7 +17,6 @@ TYPES: Final = {
     ".svg": "image/svg+xml",
 }
 PAGE: Final = "index.html"
-READING: Final = b'data-reading="token"'
 HEADERS: Final = {
     # No inline script or style and no other host. Pictures of cells are fetched with the token, hence blobs.
     "Content-Security-Policy": (
@@ -57,16 +56,10 @@ def files() -> dict[str, File]:
     return {item.name: File(item.name, item.read_bytes()) for item in sorted(found, key=lambda item: item.name)}
 
 
-def routes(*, public_reading: bool = False) -> list[BaseRoute]:
-    """Returns a route for each file: `/` is the page, `/static/NAME` what belongs to it. No other path is looked up.
-
-    Args:
-        public_reading: the page is told, so that it asks for the token before the API would refuse it.
-    """
+def routes() -> list[BaseRoute]:
+    """Returns a route for each file: `/` is the page, `/static/NAME` what belongs to it. No other path is looked up."""
     found = files()
-    page = found.pop(PAGE)
-    told = page.content.replace(READING, READING.replace(b"token", b"public")) if public_reading else page.content
     return [
-        Route("/", File(PAGE, told).__call__, name="page"),
+        Route("/", found.pop(PAGE).__call__, name="page"),
         *(Route(f"/static/{name}", file.__call__, name=f"static {name}") for name, file in found.items()),
     ]

@@ -22,14 +22,11 @@ STATIC = ROOT / "orchestrator" / "api" / "static"
 BENCH = "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_1x1~1|skip_connect~2|"
 
 
-def browser(*, public_reading: bool = False) -> httpx.AsyncClient:
-    app = Starlette(routes=page.routes(public_reading=public_reading))
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
-
-
 @pytest.fixture
 def client() -> httpx.AsyncClient:
-    return browser()
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(Starlette(routes=page.routes())), base_url="http://localhost"
+    )
 
 
 async def test_the_page_and_all_that_it_names_are_served_under_a_strict_policy(client: httpx.AsyncClient) -> None:
@@ -60,13 +57,6 @@ async def test_a_file_that_the_browser_has_is_not_sent_again(client: httpx.Async
 @pytest.mark.parametrize("path", ["/static/../page.py", "/static/%2e%2e/page.py", "/static/", "/static/nothing.js"])
 async def test_no_other_file_is_served(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code == 404
-
-
-async def test_the_page_says_whether_reading_needs_the_token(client: httpx.AsyncClient) -> None:
-    assert 'data-reading="token"' in (await client.get("/")).text
-    public = await browser(public_reading=True).get("/")
-    assert 'data-reading="public"' in public.text
-    assert public.headers["etag"] != (await client.get("/")).headers["etag"]
 
 
 def test_the_page_has_nothing_inline_and_names_no_other_host() -> None:

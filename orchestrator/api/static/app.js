@@ -1,6 +1,6 @@
 // The page: which view is shown, when it is asked for anew, what the stream says, what the person may do.
 
-import { ApiError, ask, get, keepToken, search as searchPath, token } from "./api.js";
+import { ApiError, ask, get, keepToken, search as searchPath } from "./api.js";
 import { h, show } from "./dom.js";
 import { Latest } from "./events.js";
 import { Job } from "./job.js";
@@ -13,7 +13,6 @@ import { duration, short } from "./words.js";
 const REFRESH_MS = 5_000; // the page asks at most so often, and only after something has happened
 const REPAINT_MS = 250;
 const BACKLOG = 60; // events of before the page was opened
-const OPEN = document.documentElement.dataset.reading === "public"; // reading needs no token
 
 const at = (id) => document.getElementById(id);
 
@@ -30,6 +29,7 @@ class Page {
     this.dirty = false;
     this.painting = null;
     this.asked = 0;
+    this.loading = null;
     this.view = null;
     this.stream = new Stream({
       event: (sequence, event) => this.happened({ ...event, sequence }),
@@ -76,9 +76,11 @@ class Page {
   /** Connects, with the token if there is one; asks for it where it is needed. */
   async enter() {
     try {
-      if (!token() && !OPEN) return this.locked("");
+      const access = await get("/v1/access");
+      if (!access.public_reading && !access.token) return this.locked("");
+      this.unlocked = access.token;
       await this.look();
-      this.unlocked = Boolean(token());
+      this.began = this.health.sequence;
       this.stream.start(Math.max(0, this.health.sequence - BACKLOG));
       await this.load();
     } catch (error) {
@@ -114,26 +116,28 @@ class Page {
   async load() {
     const view = this.view;
     this.loading?.abort();
-    this.loading = new AbortController();
+    const loading = new AbortController();
+    this.loading = loading;
     this.dirty = false;
-    this.asked = performance.now();
     try {
-      await view.load(this.loading.signal);
+      await view.load(loading.signal);
       this.error = null;
     } catch (error) {
       if (error.name === "AbortError") return;
       if (view === this.view) this.error = error;
       if (error.status === 401) this.locked("The daemon does not know this token (any more).");
     }
+    if (this.loading === loading) this.loading = null;
+    this.asked = performance.now();
     if (view === this.view) this.paint();
   }
 
   async tick() {
-    if (this.dirty && document.visibilityState === "visible" && performance.now() - this.asked >= REFRESH_MS) {
-      await this.look().catch(() => undefined);
-      await this.load();
-    }
     this.paint();
+    if (!this.dirty || this.loading || document.visibilityState !== "visible") return; // an answer is waited for, however long
+    if (performance.now() - this.asked < REFRESH_MS - 500) return;
+    await this.look().catch(() => undefined);
+    await this.load();
   }
 
   paint() {
@@ -173,7 +177,8 @@ class Page {
     if (event.type === "requested") this.jobs.set(event.job, event.search);
     if (event.type === "search_opened") this.names.set(event.search, event.spec?.name ?? short(event.search));
     if (["job_succeeded", "job_failed", "job_stopped", "attempt_failed"].includes(event.type)) this.rest(event.job);
-    if (["search_finished", "search_failed"].includes(event.type)) this.say(`Search ${this.name(event.search)} ${event.type.slice(7)}`);
+    const news = event.sequence > this.began && ["search_finished", "search_failed"].includes(event.type);
+    if (news) this.say(`Search ${this.name(event.search)} ${event.type.slice(7)}`);
     this.dirty ||= this.view.concerns(event);
     if (this.latest.take(event)) this.paint();
   }
@@ -274,7 +279,7 @@ class Page {
   async unlock(given) {
     at("token-wrong").textContent = "";
     try {
-      await ask("/v1/health", { given });
+      await ask("/v1/access", { given });
     } catch (error) {
       at("token-wrong").textContent = error.status === 401 ? "That is not the daemon's token." : `It could not be tried: ${error.message}.`;
       at("token-input").select();

@@ -49,7 +49,7 @@ export class Cells {
 
 function drawing({ address, words, width, height }) {
   return h("div", { class: "drawn" },
-    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Drawing" },
+    h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Drawing" },
       h("img", { src: address, alt: "The network's drawing; the same in words beside it.", width: Math.round(width), height: Math.round(height) })),
     h("p", { class: "quiet" }, words));
 }

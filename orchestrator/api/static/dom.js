@@ -81,7 +81,7 @@ export function table(caption, columns, rows, { quiet = false, empty = "None." }
   const cell = (tag, column, content) =>
     h(tag, { class: column.number ? "number" : null, scope: tag === "th" ? "col" : null }, content);
   if (!rows.length) return h("p", { class: "empty" }, empty);
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+  return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption },
     h("table", {},
       h("caption", { class: quiet ? "unseen" : null }, caption),
       h("thead", {}, h("tr", {}, columns.map((column) => cell("th", column, column.name)))),

@@ -61,10 +61,10 @@ export class Latest {
 /** The list; `name` turns a search's id into what it is called. */
 export function list(events, name) {
   if (!events.length) return h("p", { class: "empty" }, "Nothing has happened yet.");
-  return h("ol", { class: "events", tabindex: "0", role: "log", "aria-live": "off", "aria-label": "Latest events, newest first" },
-    events.map((event) => h("li", { "data-key": `event-${event.sequence}`, class: BAD.has(event.type) ? "bad" : null },
+  return h("div", { class: "events", tabindex: "0", role: "group", "aria-label": "Latest events, newest first" },
+    h("ol", {}, events.map((event) => h("li", { "data-key": `event-${event.sequence}`, class: BAD.has(event.type) ? "bad" : null },
       h("time", { datetime: new Date(event.time * 1000).toISOString() }, clock(event.time)),
-      h("span", {}, subject(event, name), " ", told(event)))));
+      h("span", {}, subject(event, name), " ", told(event))))));
 }
 
 function subject(event, name) {

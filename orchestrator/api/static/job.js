@@ -47,15 +47,15 @@ export class Job {
         h("header", {}, h("h2", { id: "attempts-title" }, "Attempts")), attempts(job.attempts)),
       h("section", { class: "sheet", "aria-labelledby": "story-title" },
         h("header", {}, h("h2", { id: "story-title" }, "Story")),
-        h("pre", { tabindex: "0", role: "region", "aria-label": "Story of the job" }, story.join("\n"))),
+        h("pre", { tabindex: "0", role: "group", "aria-label": "Story of the job" }, story.join("\n"))),
       h("section", { class: "sheet", "aria-labelledby": "log-title" },
         h("header", {}, h("h2", { id: "log-title" }, "Log")),
-        this.log ? h("pre", { tabindex: "0", role: "region", "aria-label": "What the job printed" }, this.log) : h("p", { class: "empty" }, "The job has printed nothing.")));
+        this.log ? h("pre", { tabindex: "0", role: "group", "aria-label": "What the job printed" }, this.log) : h("p", { class: "empty" }, "The job has printed nothing.")));
   }
 }
 
 const COLUMNS = [
-  { name: "", number: true }, { name: "Worker" }, { name: "Device" }, { name: "From epoch", number: true },
+  { name: "Attempt", number: true }, { name: "Worker" }, { name: "Device" }, { name: "From epoch", number: true },
   { name: "Reached", number: true }, { name: "Time", number: true }, { name: "Outcome" },
 ];
 

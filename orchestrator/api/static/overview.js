@@ -106,7 +106,7 @@ function searches(all) {
   }
   const rank = (one) => ORDER.indexOf(one.status) * 1e15 - one.opened;
   const rows = [...all].sort((a, b) => rank(a) - rank(b));
-  return h("div", { class: "scroll searches", tabindex: "0", role: "region", "aria-label": "Searches" },
+  return h("div", { class: "scroll searches", tabindex: "0", role: "group", "aria-label": "Searches" },
     h("table", { role: "table" },
       h("caption", { class: "unseen" }, "Searches: running ones first, then the latest"),
       h("thead", { role: "rowgroup" }, h("tr", { role: "row" },

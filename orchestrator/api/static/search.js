@@ -159,7 +159,7 @@ function share(status) {
 }
 
 const BEST = [
-  { name: "" }, { name: "Accuracy", number: true }, { name: "Epochs", number: true }, { name: "Parameters", number: true },
+  { name: "Rank" }, { name: "Accuracy", number: true }, { name: "Epochs", number: true }, { name: "Parameters", number: true },
   { name: "Multiply-adds", number: true }, { name: "Candidate" }, { name: "Origin" },
 ];
 
