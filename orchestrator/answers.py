@@ -5,9 +5,13 @@ The commands print these with `--json`, the API sends them. What people read is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
 from typing import TYPE_CHECKING, Any, cast
+
+import msgpack
 
 from orchestrator import summary
 from orchestrator.views import History, JobView, SearchView, find, search_view, stories, totals
@@ -51,6 +55,7 @@ def searches(known: Known) -> list[dict[str, Any]]:
 
 
 def _listed(known: Known, view: SearchView) -> dict[str, Any]:
+    live = {"running": running(known, view.id)}
     recommended = {} if view.study is None else {"recommended": view.study.recommended}
     return {
         "search": view.id,
@@ -62,6 +67,7 @@ def _listed(known: Known, view: SearchView) -> dict[str, Any]:
         "best_test_accuracy": view.best[0].test_accuracy if view.best else None,
         "totals": totals(view),
         **recommended,
+        **live,
     } | served(known, view.id)
 
 
@@ -102,7 +108,14 @@ def status(known: Known, text: str | None) -> dict[str, Any]:
 def running(known: Known, search: str) -> list[dict[str, Any]]:
     """Returns what workers do for a search now."""
     return [
-        {"job": job.id, "words": job.words, "worker": attempt.worker, "epoch": attempt.reached}
+        {
+            "job": job.id,
+            "words": job.words,
+            "worker": attempt.worker,
+            "device": attempt.device,
+            "epoch": attempt.reached,
+            "epochs": job.epochs,
+        }
         for job, attempt in (known.history.open_attempts() if known.alive else ())
         if search in job.searches
     ]
@@ -207,34 +220,46 @@ def story(known: Known, text: str) -> dict[str, Any]:
     return told | {"last_words": last_words(known, view)}
 
 
-def why(known: Known, text: str, waits: Callable[[str], Sequence[Wait]] | None = None) -> dict[str, Any]:
-    """Answers `why`: what a search waits for, and what would end the wait.
+def version() -> dict[str, str]:
+    """Answers `version`."""
+    return {"version": metadata.version("coldframe"), "python": platform.python_version()}
 
-    Args:
-        known: what there is.
-        text: the search.
-        waits: asks the daemon; without one, the journal says what must be known.
+
+def devices() -> list[dict[str, Any]]:
+    """Answers `devices` where no daemon runs: what the driver knows, without workers."""
+    from orchestrator.devices import cpu, gpus
+    from orchestrator.serving.service import DeviceState
+
+    return [
+        asdict(
+            DeviceState(
+                device=device.name,
+                kind=device.kind,
+                model=device.model,
+                memory_bytes=device.memory_bytes,
+                memory_used_bytes=device.memory_used_bytes,
+                utilisation=device.utilisation,
+            )
+        )
+        for device in (cpu(), *gpus())
+    ]
+
+
+def why(known: Known, text: str) -> dict[str, Any]:
+    """Answers `why` where no daemon runs.
 
     Raises:
         UnknownSearch: if there is no such search.
     """
-    view = known.view(find.search(known.history, text))
-    found = _waits(known, view) if waits is None else waits(view.id)
-    return {"search": view.id, "name": view.name, "status": view.status, "waits": [asdict(wait) for wait in found]}
+    from orchestrator.memory import Memory
+    from orchestrator.serving.waits import stored
+
+    view, memory = known.view(find.search(known.history, text)), Memory()
+    for row in known.store.journal.raw(search=view.id):
+        memory.apply(row.type, msgpack.unpackb(row.payload, raw=False))
+    return {"status": view.status} | waits(view.id, view.name, stored(memory.searches[view.id]))
 
 
-def _waits(known: Known, view: SearchView) -> list[Wait]:
-    """What a search waits for while no daemon is there to say more."""
-    from orchestrator.serving.service import Wait
-
-    by = known.history.searches[view.id].by
-    match view.status:
-        case "submitted" | "interrupted" if known.history.searches[view.id].submitted:
-            return [Wait("a daemon: none runs in this store", "`coldframe serve` starts one")]
-        case "interrupted":
-            return [Wait("the process that ran it: it ended", "`coldframe run` takes it up again")]
-        case "paused" | "stopped" as held:
-            return [Wait(f"a person: it was {held}{f' by {by}' if by else ''}", f"`coldframe resume {view.name}`")]
-        case "failed":
-            return [Wait(f"a person: it failed: {view.message}", f"`coldframe resume {view.name}`, or run it again")]
-    return []
+def waits(search: str, name: str, found: Sequence[Wait]) -> dict[str, Any]:
+    """Answers `why`: what a search waits for, and what would end the wait; empty for one that waits for nothing."""
+    return {"search": search, "name": name, "waits": [asdict(wait) for wait in found]}

@@ -12,10 +12,15 @@ from orchestrator.commands import (
     cost,
     devices,
     export,
+    extend,
     gc,
+    logs,
+    pause,
     pool,
     prepare,
+    priority,
     report,
+    resume,
     retrain,
     run,
     searches,
@@ -23,8 +28,12 @@ from orchestrator.commands import (
     show,
     simulate,
     status,
+    stop,
     story,
+    submit,
     version,
+    watch,
+    why,
 )
 
 app = typer.Typer(
@@ -40,10 +49,19 @@ app.command("prepare")(prepare.prepare)
 app.command("retrain")(retrain.retrain)
 app.command("export")(export.export)
 app.command("serve")(serve.serve)
+app.command("submit")(submit.submit)
+app.command("watch")(watch.watch)
 app.command("list")(searches.searches)
 app.command("status")(status.status)
 app.command("show")(show.show)
 app.command("story")(story.story)
+app.command("why")(why.why)
+app.command("logs")(logs.logs)
+app.command("pause")(pause.pause)
+app.command("resume")(resume.resume)
+app.command("stop")(stop.stop)
+app.command("priority")(priority.priority)
+app.command("extend")(extend.extend)
 app.command("report")(report.report)
 app.command("devices")(devices.devices)
 app.command("check")(check.check)

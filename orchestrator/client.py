@@ -13,15 +13,16 @@ and shown to nobody. Whatever a daemon answers with an error is raised as one of
 from __future__ import annotations
 
 import time
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
-from orchestrator.errors import DaemonGone, Problem, SpecError
+from orchestrator.errors import DaemonGone
 from orchestrator.fetching import Connection, Piece, Stream, Where
 from orchestrator.results import SearchResult
+from orchestrator.submitting import submission
 from store.records.spec import SearchSpec
 
 ENDED = frozenset({"finished", "failed", "stopped"})
@@ -56,6 +57,12 @@ class Client:
         client._connection.where()
         return client
 
+    def again(self) -> Self:
+        """Returns another client of the same daemon, with a connection of its own: for a thread of its own."""
+        other = type(self).__new__(type(self))
+        other._connection = self._connection.again()
+        return other
+
     def __enter__(self) -> Self:
         return self
 
@@ -82,19 +89,19 @@ class Client:
 
     def status(self, search: str) -> dict[str, Any]:
         """Returns how far a search is, as `coldframe status --json` prints it."""
-        return self._get(f"/v1/searches/{search}")
+        return self._get(f"/v1/searches/{self.quoted(search)}")
 
     def show(self, what: str) -> dict[str, Any]:
         """Returns everything about a search, job, checkpoint or candidate, as `coldframe show --json` prints it."""
-        return self._get(f"/v1/show/{what}")
+        return self._get(f"/v1/show/{self.quoted(what)}")
 
     def story(self, job: str) -> dict[str, Any]:
         """Returns what happened to a job, as `coldframe story --json` prints it."""
-        return self._get(f"/v1/jobs/{job}/story")
+        return self._get(f"/v1/jobs/{self.quoted(job)}/story")
 
     def why(self, search: str) -> dict[str, Any]:
         """Returns what a search waits for, and what would end each wait: `{search, name, waits: [{what, until}]}`."""
-        return self._get(f"/v1/searches/{search}/why")
+        return self._get(f"/v1/searches/{self.quoted(search)}/why")
 
     def devices(self) -> list[dict[str, Any]]:
         """Returns every device as the daemon sees it now."""
@@ -106,11 +113,26 @@ class Client:
 
     def log_piece(self, job: str, offset: int) -> Piece:
         """Returns what a job has printed from an offset on, and the offset to go on from."""
-        return self._connection.piece(f"/v1/jobs/{job}/log", offset)
+        return self._connection.piece(f"/v1/jobs/{self.quoted(job)}/log", offset)
+
+    def rungs(self, search: str) -> list[dict[str, Any]]:
+        """Returns a search's accuracy per rung, fewest epochs first: `[{epochs, candidates, mean, best, points}]`."""
+        return list(self._get(f"/v1/searches/{self.quoted(search)}/rungs")["rungs"])
 
     def result(self, search: str) -> SearchResult:
         """Returns a search's best candidates and its history; of one that goes on, as they are now."""
-        return SearchResult.of(self._get(f"/v1/searches/{search}/result"))
+        return SearchResult.of(self._get(f"/v1/searches/{self.quoted(search)}/result"))
+
+    def lines(self, path: str, **params: str) -> str:
+        """Returns what a command prints for people, as the daemon writes it."""
+        return self._connection.text(path, params)
+
+    def quoted(self, name: str) -> str:
+        """Returns a name as it can stand in a URL's path; a search's name that cannot is replaced by its id."""
+        if "/" in name or name in {".", ".."}:
+            found = [search["search"] for search in self.searches() if search["name"] == name]
+            name = found[0] if len(found) == 1 else name
+        return quote(name, safe="")
 
     # Orders
 
@@ -133,29 +155,33 @@ class Client:
 
     def pause(self, search: str) -> None:
         """Lets a search start nothing more; its jobs stop at their next checkpoint."""
-        self._connection.ask("POST", f"/v1/searches/{search}/pause")
+        self.order("pause", search)
 
     def resume(self, search: str) -> None:
         """Lets a paused, stopped or failed search go on."""
-        self._connection.ask("POST", f"/v1/searches/{search}/resume")
+        self.order("resume", search)
 
     def stop(self, search: str) -> None:
         """Ends a search in good order; `resume` takes it up again."""
-        self._connection.ask("POST", f"/v1/searches/{search}/stop")
+        self.order("stop", search)
 
     def prioritise(self, search: str, *, weight: float | None = None, priority: int | None = None) -> None:
         """Changes a search's share of the devices; None leaves a value as it is."""
-        given = {"weight": weight, "priority": priority}
-        body = {key: value for key, value in given.items() if value is not None}
-        self._connection.ask("PUT", f"/v1/searches/{search}/priority", body)
+        self.order("prioritise", search, weight=weight, priority=priority)
 
     def extend(self, search: str, **totals: int) -> None:
         """Raises totals of a search's strategy, e.g. `cycles=200`; a finished one goes on."""
-        self._connection.ask("POST", f"/v1/searches/{search}/extend", {"totals": totals})
+        self.order("extend", search, totals=totals)
+
+    def order(self, verb: str, search: str, **given: Any) -> dict[str, Any]:
+        """Gives an order by its name: `{search, name, status}`. What is None is left as it is."""
+        method, last = ("PUT", "priority") if verb == "prioritise" else ("POST", verb)
+        body = {key: value for key, value in given.items() if value is not None}
+        return dict(self._connection.ask(method, f"/v1/searches/{self.quoted(search)}/{last}", body or None))
 
     def return_device(self, device: str) -> None:
         """Takes a device that had left service back into it."""
-        self._connection.ask("POST", f"/v1/devices/{device}/return")
+        self._connection.ask("POST", f"/v1/devices/{self.quoted(device)}/return")
 
     def gc(self, *, delete: bool = False, grace_seconds: float = 3600.0) -> dict[str, Any]:
         """Finds what nothing needs any more, and removes it with `delete`; answers as `coldframe gc --json` does."""
@@ -169,9 +195,13 @@ class Client:
 
     def events(self, search: str | None = None, *, after: int = 0) -> Iterator[dict[str, Any]]:
         """Yields the journal's events after a sequence number, up to the present, page by page."""
-        while page := self._page(search, after):
-            yield from page
-            after = page[-1]["sequence"]
+        while True:
+            wanted = {"after": str(after)} | ({} if search is None else {"search": search})
+            page = self._connection.ask("GET", "/v1/events", None, params=wanted)
+            yield from page["events"]
+            if page["next"] in {after, page["last"]}:
+                return
+            after = page["next"]
 
     def follow(
         self,
@@ -205,9 +235,20 @@ class Client:
                 return
 
     def stream(
-        self, search: str | None = None, *, after: int = 0, patience: float = PATIENCE_SECONDS
+        self,
+        search: str | None = None,
+        *,
+        after: int = 0,
+        patience: float = PATIENCE_SECONDS,
+        away: Callable[[str | None], None] = lambda reason: None,
     ) -> Iterator[dict[str, Any]]:
         """Yields what `follow` does and, between, what is not journalled: maps without `sequence`, e.g. heartbeats.
+
+        Args:
+            search: of one search only.
+            after: begin after this sequence number.
+            patience: seconds that the daemon may be away.
+            away: told why nothing comes, and None when it does again.
 
         Raises:
             DaemonGone: if the daemon stays away for longer than `patience` seconds.
@@ -218,9 +259,12 @@ class Client:
         while True:
             try:
                 for event in stream.events():
+                    if lost is not None:
+                        away(None)
                     lost, pause = None, 0.1
                     yield event
-            except DaemonGone:
+            except DaemonGone as error:
+                away(str(error))
                 lost = time.monotonic() if lost is None else lost
                 if time.monotonic() - lost >= patience:
                     raise
@@ -235,32 +279,8 @@ class Client:
                 next(events)
         return self.status(search)
 
-    def _page(self, search: str | None, after: int) -> list[dict[str, Any]]:
-        wanted = {"after": str(after)} | ({} if search is None else {"search": search})
-        return list(self._connection.ask("GET", "/v1/events", None, params=wanted)["events"])
-
     def _get(self, path: str) -> dict[str, Any]:
         return dict(self._connection.ask("GET", path))
 
     def _list(self, path: str) -> list[dict[str, Any]]:
         return list(self._connection.ask("GET", path))
-
-
-def submission(spec: str | Path | Mapping[str, Any] | SearchSpec) -> dict[str, Any]:
-    """Returns the body with which a spec is handed in.
-
-    Raises:
-        SpecError: if the file cannot be read.
-    """
-    if isinstance(spec, SearchSpec):
-        return {"spec": spec.model_dump(mode="json", exclude_none=True), "folder": str(Path.cwd())}
-    if isinstance(spec, Mapping):
-        return {"spec": dict(spec), "folder": str(Path.cwd())}
-    path = Path(spec)
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(str(path), [Problem("file", None, f"cannot be read: {error.strerror}")]) from error
-    except (ValueError, RecursionError) as error:
-        raise SpecError(str(path), [Problem("file", None, f"is not TOML: {error}")]) from error
-    return {"spec": raw, "file": str(path), "folder": str(path.absolute().parent)}

@@ -66,6 +66,10 @@ class Connection:
         """Returns where the daemon is; raises what `find` raises."""
         return self._client()[0]
 
+    def again(self) -> Connection:
+        """Returns another connection to the same place."""
+        return Connection(self._find, self._timeout)
+
     def close(self) -> None:
         """Closes what is open."""
         if self._open is not None:

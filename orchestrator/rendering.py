@@ -132,7 +132,7 @@ def why_lines(answer: Mapping[str, Any]) -> Iterator[str]:
 
 def device_rows(devices: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Returns headings and cells of `coldframe devices`; a daemon's have columns of their own."""
-    served = any("state" in device for device in devices)
+    served = any(device["slots"] or device["state"] != "in service" for device in devices)
     rows = [_device_row(device) + (_service(device) if served else []) for device in devices]
     return (SERVED_DEVICES if served else DEVICES), rows
 

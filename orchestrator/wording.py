@@ -61,8 +61,9 @@ def size(count: float) -> str:
 
 
 def plural(count: int, word: str) -> str:
-    """`1 job`, `2 jobs`."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
+    """`1 job`, `2 jobs`, `3 searches`."""
+    more = "es" if word.endswith("ch") else "s"
+    return f"{count:,} {word}{'' if count == 1 else more}"
 
 
 def notable(kind: str, event: Mapping[str, Any], job: JobView | None) -> str | None:
@@ -70,7 +71,7 @@ def notable(kind: str, event: Mapping[str, Any], job: JobView | None) -> str | N
     words = job.words if job else ""
     match kind:
         case "job_succeeded":
-            return words + _reached(event["outcome"])
+            return words + reached(event["outcome"])
         case "attempt_failed":
             return f"{words}: attempt {event['attempt']} failed: {event['reason']}: {brief(event['message'])}"
         case "job_failed":
@@ -86,7 +87,7 @@ def notable(kind: str, event: Mapping[str, Any], job: JobView | None) -> str | N
     return None
 
 
-def _reached(outcome: Mapping[str, Any]) -> str:
+def reached(outcome: Mapping[str, Any]) -> str:
     """The accuracy of an outcome: of the validation images or, where it has none, of those that it was trained on."""
     if outcome.get("accuracy") is not None:
         return f": {accuracy(outcome['accuracy'])}"

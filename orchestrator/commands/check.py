@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import typer
 
-from orchestrator.commands.common import JsonOption, StoreOption, guarded, print_json
+from orchestrator.commands.common import (
+    JsonOption,
+    StoreOrUrl,
+    TokenOption,
+    UrlOption,
+    guarded,
+    print_json,
+    print_lines,
+    reaching,
+)
 
 if TYPE_CHECKING:
     from store.check import CheckReport
@@ -17,26 +25,24 @@ PROBLEMS = 1
 
 
 @guarded
-def check(store: StoreOption, as_json: JsonOption = False) -> None:
+def check(
+    store: StoreOrUrl = None, url: UrlOption = None, token_file: TokenOption = None, as_json: JsonOption = False
+) -> None:
     """Read a whole store again and report what is wrong.
 
     Every row, manifest and block is compared with what was written. Nothing is changed.
     """
-    from store.check import check as examine
+    from store.check import CheckReport
 
-    report = examine(store, progress=_progress if sys.stderr.isatty() else None)
+    with reaching(store, url, token_file) as source:
+        found = source.check()
+    report = CheckReport.model_validate(found)
     if as_json:
-        print_json(report.model_dump(mode="json"))
+        print_json(found)
     else:
-        for line in _lines(report):
-            typer.echo(line)
+        print_lines(_lines(report))
     if not report.clean:
         raise typer.Exit(PROBLEMS)
-
-
-def _progress(done: int, total: int) -> None:
-    sys.stderr.write(f"\r{done} of {total}" + "\n" * (done == total))
-    sys.stderr.flush()
 
 
 def _lines(report: CheckReport) -> Iterator[str]:

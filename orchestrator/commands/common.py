@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec, TypeVar
 
+import click
 import typer
+from click.core import ParameterSource
 
 from orchestrator.errors import OrchestratorError
 from store.errors import StoreError
@@ -18,6 +20,7 @@ from strategies.errors import StrategyError
 from trainers.errors import TrainerError
 
 if TYPE_CHECKING:
+    from orchestrator.reaching import Source
     from orchestrator.views import History
     from store.opening import Store
 
@@ -30,6 +33,26 @@ IO_ERROR, BROKEN_PIPE, INTERRUPTED = 74, 141, 130
 StoreOption = Annotated[
     Path, typer.Option("--store", envvar="COLDFRAME_STORE", help="Folder of the store.", show_default=False)
 ]
+StoreOrUrl = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        envvar="COLDFRAME_STORE",
+        help="Folder of the store; the daemon that holds it is asked, if there is one.",
+        show_default=False,
+    ),
+]
+UrlOption = Annotated[
+    str | None,
+    typer.Option("--url", envvar="COLDFRAME_URL", help="A daemon's TCP port, instead of --store.", show_default=False),
+]
+TokenOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file", envvar="COLDFRAME_TOKEN_FILE", help="File with the token for --url.", show_default=False
+    ),
+]
+SearchArgument = Annotated[str, typer.Argument(help="Name or id.", metavar="SEARCH")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 
 
@@ -51,6 +74,29 @@ def reading(folder: Path) -> Iterator[Reading]:
     with Store.open(folder, write=False) as store:
         alive = holder(folder) is not None
         yield Reading(store, read(store.journal), alive)
+
+
+@contextmanager
+def reaching(store: Path | None, url: str | None, token_file: Path | None) -> Iterator[Source]:
+    """Opens the way to what was named: the daemon that holds a store, one at a URL, or the store itself.
+
+    An option goes before the environment; of two variables the URL counts.
+    """
+    from orchestrator.reaching import reach
+
+    if url is not None and store is not None:
+        if _given("store") and _given("url"):
+            raise typer.BadParameter("give --store or --url, not both")
+        store, url = (store, None) if _given("store") else (None, url)
+    if store is None and url is None:
+        raise typer.BadParameter("give --store or --url (or set COLDFRAME_STORE or COLDFRAME_URL)")
+    with reach(store, url, token_file) as source:
+        yield source
+
+
+def _given(option: str) -> bool:
+    """Whether an option stands on the command line, not in the environment."""
+    return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
@@ -79,13 +125,28 @@ def _failure(error: BaseException, message: str, code: int, options: dict[str, A
     with suppress(OSError):  # stderr may lie on the full disk that the message is about
         typer.echo(f"coldframe: {message}", err=True)
     if options.get("as_json"):
-        print_json({"error": {"kind": type(error).__name__, "message": message, "exit_code": code}})
+        kind = getattr(error, "kind", type(error).__name__)
+        print_json({"error": {"kind": kind, "message": message, "exit_code": code}})
     return typer.Exit(code)
 
 
 def print_json(value: Any) -> None:
     """Prints a value as one line of JSON on stdout, in ASCII: any encoding of stdout can carry that."""
     typer.echo(json.dumps(value, allow_nan=False))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Prints lines on stdout."""
+    for line in lines:
+        typer.echo(line)
+
+
+def print_order(answer: Mapping[str, Any], as_json: bool) -> None:
+    """Prints what a search is after an order."""
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(f"search {answer['name']} ({answer['search'][:12]}): {answer['status']}")
 
 
 def print_table(headings: list[str], rows: list[list[str]]) -> None:
@@ -100,10 +161,3 @@ def print_table(headings: list[str], rows: list[list[str]]) -> None:
             cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(line, widths, right, strict=True)
         ]
         typer.echo("  ".join(cells).rstrip())
-
-
-def clock(time: float) -> str:
-    """A time of day with its date, in local time."""
-    import time as clocks
-
-    return clocks.strftime("%Y-%m-%d %H:%M:%S", clocks.localtime(time))

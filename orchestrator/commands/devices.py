@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Annotated
 
-from orchestrator.commands.common import JsonOption, guarded, print_json, print_table
+import typer
 
-if TYPE_CHECKING:
-    from orchestrator.devices import Device
-
-HEADINGS = ["device", "model", "memory", "in use", "busy"]
+from orchestrator.commands.common import (
+    JsonOption,
+    StoreOrUrl,
+    TokenOption,
+    UrlOption,
+    guarded,
+    print_json,
+    print_table,
+    reaching,
+)
 
 
 @guarded
-def devices(as_json: JsonOption = False) -> None:
+def devices(
+    give_back: Annotated[
+        str | None, typer.Option("--return", help="Take a device that has left service back.", metavar="DEVICE")
+    ] = None,
+    store: StoreOrUrl = None,
+    url: UrlOption = None,
+    token_file: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """List the processors that searches can run on.
 
-    Memory and load are as the driver reports them.
+    Memory and load are as the driver reports them. With --store or --url of a daemon also its workers, how much of the
+    time they were at work, and which devices have left service and why.
     """
-    from orchestrator.devices import cpu, gpus
+    from orchestrator import answers, rendering
 
-    found = [cpu(), *gpus()]
-    if as_json:
-        print_json([_as_json(device) for device in found])
+    if store is None and url is None and give_back is None:
+        found = answers.devices()
     else:
-        print_table(HEADINGS, [_cells(device) for device in found])
-
-
-def _as_json(device: Device) -> dict[str, Any]:
-    return {
-        "device": device.name,
-        "kind": device.kind,
-        "model": device.model,
-        "memory_bytes": device.memory_bytes,
-        "memory_used_bytes": device.memory_used_bytes,
-        "utilisation": device.utilisation,
-    }
-
-
-def _cells(device: Device) -> list[str]:
-    from orchestrator.wording import size
-
-    memory = [device.memory_bytes, device.memory_used_bytes]
-    shown = ["-" if count is None else size(count) for count in memory]
-    return [device.name, device.model, *shown, "-" if device.utilisation is None else f"{device.utilisation:.0%}"]
+        with reaching(store, url, token_file) as source:
+            if give_back is not None:
+                source.return_device(give_back)
+            found = source.devices()
+    if as_json:
+        print_json(found)
+    else:
+        print_table(*rendering.device_rows(found))

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.common import JsonOption, StoreOption, guarded, print_json
+from orchestrator.commands.common import (
+    JsonOption,
+    StoreOrUrl,
+    TokenOption,
+    UrlOption,
+    guarded,
+    print_json,
+    print_lines,
+    reaching,
+)
 
 if TYPE_CHECKING:
     from store.sweeping import GcReport
@@ -17,23 +26,25 @@ HOUR = 3600.0
 
 @guarded
 def gc(
-    store: StoreOption,
     delete: Annotated[bool, typer.Option("--delete", help="Delete; without it, only say what would be.")] = False,
     grace: Annotated[float, typer.Option(min=0, help="Keep what is younger than so many seconds.")] = HOUR,
+    store: StoreOrUrl = None,
+    url: UrlOption = None,
+    token_file: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find what nothing needs any more, and delete it.
 
     Nothing is deleted without --delete.
     """
-    from store.gc import collect
+    from store.sweeping import GcReport
 
-    report = collect(store, dry_run=not delete, grace_seconds=grace)
+    with reaching(store, url, token_file) as source:
+        found = source.gc(delete, grace)
     if as_json:
-        print_json(report.model_dump(mode="json"))
+        print_json(found)
     else:
-        for line in _lines(report):
-            typer.echo(line)
+        print_lines(_lines(GcReport.model_validate(found)))
 
 
 def _lines(report: GcReport) -> Iterator[str]:

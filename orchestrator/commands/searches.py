@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import typer
 
-from orchestrator.commands.common import JsonOption, StoreOption, clock, guarded, print_json, print_table, reading
-
-if TYPE_CHECKING:
-    from orchestrator.views import SearchView
-
-HEADINGS = ["search", "name", "status", "best", "epochs trained", "opened"]
+from orchestrator.commands.common import (
+    JsonOption,
+    StoreOrUrl,
+    TokenOption,
+    UrlOption,
+    guarded,
+    print_json,
+    print_table,
+    reaching,
+)
 
 
 @guarded
-def searches(store: StoreOption, as_json: JsonOption = False) -> None:
+def searches(
+    store: StoreOrUrl = None, url: UrlOption = None, token_file: TokenOption = None, as_json: JsonOption = False
+) -> None:
     """List the searches in a store, oldest first."""
-    from orchestrator.views import search_view
+    from orchestrator import rendering
 
-    with reading(store) as found:
-        views = [search_view(found.history, search, alive=found.alive) for search in found.history.searches]
+    with reaching(store, url, token_file) as source:
+        found = source.searches()
     if as_json:
-        print_json([_as_json(view) for view in views])
-    elif views:
-        print_table(HEADINGS, [_cells(view) for view in views])
+        print_json(found)
+    elif found:
+        print_table(rendering.SEARCHES, rendering.search_rows(found))
     else:
         typer.echo("no searches yet")
-
-
-def _as_json(view: SearchView) -> dict[str, Any]:
-    from orchestrator.views import totals
-
-    return {
-        "search": view.id,
-        "name": view.name,
-        "status": view.status,
-        "opened": view.opened,
-        "best_accuracy": view.best[0].accuracy if view.best else None,
-        "best_test_accuracy": view.best[0].test_accuracy if view.best else None,
-        "totals": totals(view),
-    }
-
-
-def _cells(view: SearchView) -> list[str]:
-    from orchestrator import wording
-
-    best = wording.score(view.best[0] if view.best else None)
-    if view.study is not None:
-        best = view.study.recommended or "-"
-    return [view.id[:12], view.name, view.status, best, str(view.costs.epochs_trained), clock(view.opened)]

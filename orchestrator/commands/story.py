@@ -6,27 +6,36 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.commands.common import JsonOption, StoreOption, guarded, print_json, reading
+from orchestrator.commands.common import (
+    JsonOption,
+    StoreOrUrl,
+    TokenOption,
+    UrlOption,
+    guarded,
+    print_json,
+    print_lines,
+    reaching,
+)
 
 
 @guarded
 def story(
     job: Annotated[str, typer.Argument(help="Beginning of the job's id.", metavar="JOB")],
-    store: StoreOption,
+    store: StoreOrUrl = None,
+    url: UrlOption = None,
+    token_file: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tell what happened to a job.
 
-    One line for each thing: who asked for it, its attempts, its checkpoints, its failures.
+    One line for each thing: who asked for it, its attempts, its checkpoints, its failures. After a failure also the
+    last lines that it printed.
     """
-    from orchestrator.views import find, stories
+    from orchestrator import rendering
 
-    with reading(store) as found:
-        view = found.history.jobs[find.job(found.history, job)]
-    lines = list(stories.story(view))
+    with reaching(store, url, token_file) as source:
+        told = source.story(job)
     if as_json:
-        print_json({"job": view.id, "words": view.words, "state": view.state, "story": lines})
-        return
-    typer.echo(f"job {view.id[:12]}: {view.words}: {view.state}")
-    for line in lines:
-        typer.echo(line)
+        print_json(told)
+    else:
+        print_lines(rendering.story_lines(told))

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from orchestrator.commands.common import JsonOption, guarded, print_json
+from orchestrator.commands.common import JsonOption, TokenOption, UrlOption, guarded, print_json
 
 
 @guarded
-def version(as_json: JsonOption = False) -> None:
-    """Print the version of coldframe and of Python."""
-    import platform
-    from importlib import metadata
+def version(url: UrlOption = None, token_file: TokenOption = None, as_json: JsonOption = False) -> None:
+    """Print the version of coldframe and of Python: of this one, or of the daemon at a URL."""
+    from orchestrator.answers import version as ours
 
-    found = metadata.version("coldframe")
-    if as_json:
-        print_json({"version": found, "python": platform.python_version()})
+    if url is None:
+        found = ours()
     else:
-        typer.echo(f"coldframe {found} (Python {platform.python_version()})")
+        from orchestrator.client import Client
+
+        with Client(url, token_file=token_file) as client:
+            found = client.version()
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(f"coldframe {found['version']} (Python {found['python']})")

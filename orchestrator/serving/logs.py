@@ -23,6 +23,7 @@ from typing import Any, TextIO
 from orchestrator.serving import telling
 from orchestrator.serving.config import LogConfig
 from orchestrator.views import History
+from orchestrator.views.entries import SHORT
 from store.records.events import AnyEvent
 from store.records.messages import Progress
 
@@ -86,8 +87,11 @@ class DaemonLog:
 
     def event(self, sequence: int, time: float, event: AnyEvent) -> None:
         """Logs an event, if people or machines could ask for it."""
-        told = telling.tell(event, self._history)
-        if told is not None and _log.isEnabledFor(told.level):
+        level = telling.level(event.type)
+        if level is None or not _log.isEnabledFor(level):
+            return
+        told = telling.tell(event.type, event.model_dump(mode="python"), self._name, self._words)
+        if told is not None:
             found = {"event": event.type, "sequence": sequence} | told.fields
             _log.log(told.level, told.message, extra={"fields": found})
 
@@ -112,6 +116,14 @@ class DaemonLog:
 
     def close(self) -> None:
         """Does nothing: `setup` closes what it opened."""
+
+    def _name(self, search: str) -> str:
+        entry = self._history.searches.get(search)
+        return entry.name if entry else search[:SHORT]
+
+    def _words(self, job: str) -> str:
+        view = self._history.jobs.get(job)
+        return view.words if view else f"job {job[:SHORT]}"
 
 
 class _Queue(logging.handlers.QueueHandler):

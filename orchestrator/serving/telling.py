@@ -1,4 +1,4 @@
-"""What the daemon's log says of each event: a level, a line for people, and keys for machines."""
+"""What the daemon's log, and `coldframe watch`, say of each event: a level, a line for people, keys for machines."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from orchestrator.views import History
+from orchestrator import wording
 from orchestrator.views.entries import SHORT
-from store.records.events import AnyEvent
+
+Payload = Mapping[str, Any]
 
 
 class Told(NamedTuple):
@@ -21,72 +22,77 @@ class Told(NamedTuple):
 
 _KEYS = (
     *("search", "job", "attempt", "worker", "device", "pid", "reason", "cause", "counted", "by", "owner"),
-    *("weight", "priority", "checkpoint", "seconds", "message"),
+    *("weight", "priority", "checkpoint", "seconds"),
 )
 
-_ORDERS: Mapping[str, Callable[[Any], str]] = {
-    "search_submitted": lambda event: f"submitted by {event.owner or 'unknown'}",
-    "search_paused": lambda event: f"paused by {event.by or 'unknown'}",
-    "search_resumed": lambda event: f"resumed by {event.by or 'unknown'}",
-    "search_stopped": lambda event: f"stopped by {event.by or 'unknown'}",
+
+def _by(event: Payload) -> str:
+    who = event.get("by") or event.get("owner")
+    return f" by {who}" if who else ""
+
+
+_SEARCHES: Mapping[str, Callable[[Payload], str]] = {
+    "search_submitted": lambda event: f"submitted{_by(event)}",
+    "search_paused": lambda event: f"paused{_by(event)}",
+    "search_resumed": lambda event: f"resumed{_by(event)}",
+    "search_stopped": lambda event: f"stopped{_by(event)}",
     "search_prioritised": lambda event: (
-        f"weight {event.weight:g} and priority {event.priority} by {event.by or 'unknown'}"
+        f"given weight {event['weight']:g} and priority {event['priority']}{_by(event)}"
     ),
     "search_opened": lambda event: "new in this store",
-    "search_extended": lambda event: "has another total, or other settings",
+    "search_extended": lambda event: "given another total, or other settings",
     "search_started": lambda event: "taken up",
-    "search_interrupted": lambda event: f"interrupted: {event.reason}",
+    "search_interrupted": lambda event: f"interrupted: {event['reason']}",
     "search_finished": lambda event: "finished",
-    "search_failed": lambda event: f"failed: {event.message}",
+    "search_failed": lambda event: f"failed: {event['message']}",
 }
-_MACHINE: Mapping[str, Callable[[Any], str]] = {
-    "worker_started": lambda event: f"{event.worker} started on {event.device}, process {event.pid}",
-    "worker_ended": lambda event: f"{event.worker} ended, process {event.pid}: {event.cause}",
-    "device_left": lambda event: f"{event.device} left service: {event.reason}: {event.message}",
-    "device_returned": lambda event: f"{event.device} is in service again, by {event.by or 'the daemon'}",
+_MACHINE: Mapping[str, Callable[[Payload], str]] = {
+    "worker_started": lambda event: f"{event['worker']} started on {event['device']}, process {event['pid']}",
+    "worker_ended": lambda event: f"{event['worker']} ended, process {event['pid']}: {event['cause']}",
+    "device_left": lambda event: f"{event['device']} left service: {event['reason']}: {event['message']}",
+    "device_returned": lambda event: f"{event['device']} is in service again{_by(event)}",
     "checkpoint_quarantined": lambda event: (
-        f"checkpoint {event.checkpoint[:SHORT]} cannot be read and is set aside: {event.message}"
+        f"checkpoint {event['checkpoint'][:SHORT]} cannot be read and is set aside: {event['message']}"
     ),
 }
-_JOBS: Mapping[str, Callable[[Any], str]] = {
-    "job_started": lambda event: f"attempt {event.attempt} given to {event.worker} on {event.device}",
-    "job_succeeded": lambda event: f"succeeded after {event.seconds:.1f} s",
-    "attempt_failed": lambda event: f"attempt {event.attempt} failed: {event.reason}: {event.message}",
-    "job_failed": lambda event: f"given up: {event.outcome.reason}: {event.outcome.message}",
-    "job_stopped": lambda event: f"attempt {event.attempt} stopped in good order: {event.reason}",
-    "stale_report": lambda event: f"passed over a late message of attempt {event.attempt}: {event.message}",
+_JOBS: Mapping[str, Callable[[Payload], str]] = {
+    "job_started": lambda event: f"attempt {event['attempt']} given to {event['worker']} on {event['device']}",
+    "job_succeeded": lambda event: f"done after {event['seconds']:.1f} s{wording.reached(event['outcome'])}",
+    "attempt_failed": lambda event: f"attempt {event['attempt']} failed: {event['reason']}: {event['message']}",
+    "job_failed": lambda event: f"given up: {event['outcome']['reason']}: {event['outcome']['message']}",
+    "job_stopped": lambda event: f"attempt {event['attempt']} stopped in good order: {event['reason']}",
+    "stale_report": lambda event: f"passed over a late message of attempt {event['attempt']}: {event['message']}",
 }
 _LEVELS = {
-    "search_failed": logging.ERROR,
-    "job_failed": logging.ERROR,
-    "device_left": logging.ERROR,
-    "checkpoint_quarantined": logging.ERROR,
-    "attempt_failed": logging.WARNING,
-    "stale_report": logging.WARNING,
-    "job_started": logging.DEBUG,
-    "job_succeeded": logging.DEBUG,
-    "job_stopped": logging.DEBUG,
+    **dict.fromkeys((*_SEARCHES, *_MACHINE), logging.INFO),
+    **dict.fromkeys(("search_failed", "job_failed", "device_left", "checkpoint_quarantined"), logging.ERROR),
+    **dict.fromkeys(("attempt_failed", "stale_report"), logging.WARNING),
+    **dict.fromkeys(("job_started", "job_succeeded", "job_stopped"), logging.DEBUG),
 }
 
 
-def tell(event: AnyEvent, history: History) -> Told | None:
-    """Returns what the log says of an event; None for those that are of use to a replay alone."""
-    level, found = _LEVELS.get(event.type, logging.INFO), _fields(event)
-    if words := _ORDERS.get(event.type):
-        entry = history.searches.get(found.get("search", ""))
-        name = entry.name if entry else found.get("search", "")[:SHORT]
-        return Told(level, f"search {name}: {words(event)}", found | {"name": name})
-    if words := _MACHINE.get(event.type):
-        return Told(level, words(event), found)
-    if words := _JOBS.get(event.type):
-        view = history.jobs.get(found["job"])
-        return Told(level, f"{view.words if view else found['job'][:SHORT]}: {words(event)}", found)
+def level(kind: str) -> int | None:
+    """Returns the level of a kind of event; None for one that is of use to a replay alone."""
+    return _LEVELS.get(kind)
+
+
+def tell(kind: str, event: Payload, name: Callable[[str], str], words: Callable[[str], str]) -> Told | None:
+    """Returns what is said of an event; None for one that is of use to a replay alone.
+
+    Args:
+        kind: its type.
+        event: its fields.
+        name: gives a search's name by its id.
+        words: gives what a job is, by its id.
+    """
+    found = {key: event[key] for key in _KEYS if event.get(key) not in (None, "")}
+    if kind == "job_failed":
+        found["reason"] = event["outcome"]["reason"]
+    if tell_it := _SEARCHES.get(kind):
+        called = name(event["search"])
+        return Told(_LEVELS[kind], f"search {called}: {tell_it(event)}", found | {"name": called})
+    if tell_it := _JOBS.get(kind):
+        return Told(_LEVELS[kind], f"{words(event['job'])}: {tell_it(event)}", found)
+    if tell_it := _MACHINE.get(kind):
+        return Told(_LEVELS[kind], tell_it(event), found)
     return None
-
-
-def _fields(event: AnyEvent) -> dict[str, Any]:
-    known = {key: getattr(event, key) for key in _KEYS if getattr(event, key, None) not in (None, "")}
-    outcome = getattr(event, "outcome", None)
-    if event.type == "job_failed" and outcome is not None:
-        known |= {"reason": outcome.reason, "message": outcome.message}
-    return {("detail" if key == "message" else key): value for key, value in known.items()}

@@ -17,10 +17,20 @@ COMMANDS = (
     "prepare",
     "retrain",
     "export",
+    "serve",
+    "submit",
+    "watch",
     "list",
     "status",
     "show",
     "story",
+    "why",
+    "logs",
+    "pause",
+    "resume",
+    "stop",
+    "priority",
+    "extend",
     "report",
     "devices",
     "check",
@@ -30,7 +40,21 @@ COMMANDS = (
     "simulate",
     "version",
 )
-HEAVY = ("torch", "torchvision", "zarr", "matplotlib", "sklearn", "scipy", "networkx", "numpy", "anyio")
+HEAVY = (
+    "httpx",
+    "starlette",
+    "uvicorn",
+    "rich",
+    "torch",
+    "torchvision",
+    "zarr",
+    "matplotlib",
+    "sklearn",
+    "scipy",
+    "networkx",
+    "numpy",
+    "anyio",
+)
 
 
 def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
@@ -48,7 +72,7 @@ print(json.dumps([out.getvalue(), [name for name in {HEAVY} if name in sys.modul
     assert [line.split()[0] for line in shown.partition("Commands:")[2].splitlines() if line.strip()] == list(COMMANDS)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "serve"])
 def test_every_command_has_help_and_json(command: str) -> None:
     shown = coldframe(command, "--help")
     assert shown.code == 0

@@ -1,0 +1,197 @@
+"""How `coldframe watch` draws a daemon on a terminal: as wide as there is room, the rest left out."""
+
+from __future__ import annotations
+
+import logging
+import time as clocks
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import wording
+from orchestrator.overview import GOING, Doing, Overview
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.table import Table
+
+MIDDLE, WIDE = 80, 108
+"""Columns from which there is room for more."""
+LEAST_SEARCHES, LEAST_LINES = 3, 4
+_STYLES = {"running": "green", "preparing": "cyan", "failed": "red", "paused": "yellow", "pausing": "yellow"}
+_LEVELS = {logging.ERROR: "red", logging.WARNING: "yellow", logging.DEBUG: "dim"}
+
+
+class Board:
+    """A drawing of an overview; made anew each time that it is printed.
+
+    Args:
+        overview: what is drawn.
+        title: said at the top, beside how the daemon is.
+    """
+
+    def __init__(self, overview: Overview, title: str) -> None:
+        self._overview, self._title = overview, title
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draws as much as fits the console."""
+        width, height = options.max_width, options.height or console.height
+        workers, searches = list(self._overview.doing()), self._overview.shown()
+        devices = self._overview.devices
+        fixed = 4 + (len(workers) + 2 if workers else 0) + (len(devices) + 2 if devices else 0)
+        room = max(LEAST_SEARCHES, height - fixed - LEAST_LINES - 3)
+        yield from self._top(width)
+        table, used = self._searches(searches, width, room)
+        yield table
+        if used < len(searches):
+            yield _dim(f"and {wording.plural(len(searches) - used, 'other search')}")
+        yield from self._waits(searches)
+        if workers:
+            yield from ("", _workers(workers, width))
+        if devices:
+            yield from ("", _devices(devices, width))
+        yield from self._lines(max(LEAST_LINES, height - fixed - used - 3))
+
+    def _top(self, width: int) -> Iterator[RenderableType]:
+        from rich.text import Text
+
+        health, overview = self._overview.health, self._overview
+        status = str(health.get("status", "starting"))
+        up = f"up {wording.duration(health['uptime_seconds'])}" if health.get("uptime_seconds") else ""
+        parts = [("coldframe  ", "bold"), self._title, "  ", (status, "green" if status == "ok" else "yellow")]
+        parts += [f"  {up}", f"  event {health.get('sequence', 0):,}"] if width >= MIDDLE else []
+        yield Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
+        for why in (overview.away, health.get("reason"), overview.reason and f"waiting: {overview.reason}"):
+            if why:
+                yield Text(str(why), style="yellow")
+        yield ""
+
+    def _searches(self, searches: list[Mapping[str, Any]], width: int, room: int) -> tuple[RenderableType, int]:
+        if not searches:
+            return _dim("no searches yet: `coldframe submit SPEC.toml` hands one in"), 0
+        table = _table()
+        headings = ["search", "status", "progress", "", "best"]
+        headings += ["rungs: mean now (best)"] if width >= MIDDLE else []
+        headings += ["owner", "share"] if width >= WIDE else []
+        for heading in headings:
+            right = heading in {"best", "share"}
+            table.add_column(heading, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+        for search in searches[:room]:
+            table.add_row(*self._search(search, width)[: len(headings)])
+        return table, min(room, len(searches))
+
+    def _search(self, search: Mapping[str, Any], width: int) -> list[RenderableType]:
+        from rich.text import Text
+
+        status = str(search["status"])
+        best = search["best_accuracy"] if search["best_accuracy"] is not None else search["best_test_accuracy"]
+        share = f"{search['weight']:g}" + (f", {search['priority']:+d}" if search["priority"] else "")
+        return [
+            search["name"],
+            Text(status, style=_STYLES.get(status, "")),
+            _bar(_share(search), 18 if width >= WIDE else 10 if width >= MIDDLE else 6, status in GOING),
+            _percent(search) + (f"  {search['label']}" if width >= MIDDLE and status in GOING else ""),
+            wording.accuracy(best),
+            _rungs(self._overview.rungs.get(search["search"], ()), 4 if width >= WIDE else 2),
+            str(search["owner"]),
+            share,
+        ]
+
+    def _waits(self, searches: list[Mapping[str, Any]]) -> Iterator[RenderableType]:
+        from rich.text import Text
+
+        for search in searches:
+            for wait in self._overview.waits.get(search["search"], ()):
+                words = f"{search['name']} waits: {wait['what']}; until {wait['until']}"
+                yield Text(words, style="yellow", no_wrap=True, overflow="ellipsis")
+
+    def _lines(self, room: int) -> Iterator[RenderableType]:
+        from rich.text import Text
+
+        lines = list(self._overview.lines)[-room:]
+        if lines:
+            yield ""
+        for line in lines:
+            stamp = clocks.strftime("%H:%M:%S", clocks.localtime(line.time))
+            style = _LEVELS.get(line.level, "")
+            text = " ".join(line.text.split())
+            yield Text.assemble((stamp, "dim"), "  ", (text, style), no_wrap=True, overflow="ellipsis")
+
+
+def _workers(workers: list[Doing], width: int) -> Table:
+    table = _table()
+    headings = ["worker", "device", "search", "doing", "epoch", "", "images/s"]
+    kept = [name for name in headings if width >= MIDDLE or name not in {"device", "images/s"}]
+    for heading in kept:
+        right = heading in {"epoch", "images/s"}
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+    for one in workers:
+        rate = "" if one.images_per_second is None else f"{one.images_per_second:,.0f}"
+        bar = _bar(one.share, 14 if width >= MIDDLE else 6, True)
+        cells = dict(zip(headings, [one.worker, one.device, one.search, one.words, one.epochs, bar, rate], strict=True))
+        table.add_row(*(cells[name] for name in kept))
+    return table
+
+
+def _devices(devices: Any, width: int) -> Table:
+    from rich.text import Text
+
+    table = _table()
+    for heading in (
+        "device",
+        "workers",
+        "at work",
+        "memory",
+        "load",
+        *(("model",) if width >= MIDDLE else ()),
+        "state",
+    ):
+        right = heading in {"at work", "load"}
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+    for device in devices:
+        used, there = device["memory_used_bytes"], device["memory_bytes"]
+        memory = "-" if there is None else f"{wording.size(used or 0)} of {wording.size(there)}"
+        at_work = "-" if device["idle_share"] is None else f"{1 - device['idle_share']:.0%}"
+        load = "-" if device["utilisation"] is None else f"{device['utilisation']:.0%}"
+        heat = "" if device["temperature"] is None else f", {device['temperature']:.0f} °C"
+        state = Text(device["state"] + (f": {device['why']}" if device["why"] else heat))
+        state.stylize("" if device["state"] == "in service" else "red")
+        cells = [device["device"], f"{device['busy']} of {device['slots']} busy", at_work, memory, load]
+        table.add_row(*cells, *([device["model"]] if width >= MIDDLE else []), state)
+    return table
+
+
+def _rungs(rungs: Any, most: int) -> str:
+    """The highest rungs: epochs, mean accuracy of the latest that were trained so far, and the best."""
+    shown = [f"{rung['epochs']}: {rung['mean']:.1%} ({rung['best']:.1%})" for rung in rungs]
+    return "  ".join(shown[-most:])
+
+
+def _share(search: Mapping[str, Any]) -> float | None:
+    if search["status"] == "finished":
+        return 1.0
+    return search["done"] / search["total"] if search["total"] else None
+
+
+def _percent(search: Mapping[str, Any]) -> str:
+    share = _share(search)
+    return "" if share is None else f"{share:4.0%}"
+
+
+def _bar(share: float | None, width: int, moves: bool) -> RenderableType:
+    from rich.progress_bar import ProgressBar
+
+    if share is None and not moves:
+        return ""
+    return ProgressBar(total=None if share is None else 1.0, completed=share or 0.0, width=width, pulse=share is None)
+
+
+def _table() -> Table:
+    from rich.table import Table
+
+    return Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+
+
+def _dim(text: str) -> RenderableType:
+    from rich.text import Text
+
+    return Text(text, style="dim")

@@ -1,0 +1,196 @@
+"""Watches a daemon: one thread listens to its stream, this one asks and draws. Nothing of it can harm a search."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any, TextIO
+
+from orchestrator import wording
+from orchestrator.board import Board
+from orchestrator.errors import DaemonGone
+from orchestrator.overview import GOING, Line, Overview
+from orchestrator.reaching import Source
+
+TICK_SECONDS = 0.25
+ASK_SECONDS = 2.0
+DETAILS = 8
+"""So many searches are asked for their rungs and what they wait for."""
+PROGRESS_SECONDS = 5.0
+ENDED = frozenset({"finished", "failed", "stopped"})
+
+
+class Watching:
+    """Keeps an overview up to date.
+
+    Args:
+        source: what is watched.
+        only: a search's id, to watch it alone; None for all.
+        until_end: leave when that search has ended.
+        raw: where each event goes as a line of JSON.
+    """
+
+    def __init__(self, source: Source, only: str | None, *, until_end: bool = False, raw: TextIO | None = None) -> None:
+        self.overview = Overview(only)
+        self.lock = threading.Lock()
+        self.fresh: list[Line] = []
+        self._source, self._until_end, self._raw = source, until_end, raw
+        self._failure: Exception | None = None
+        self._asked = float("-inf")
+        self._woken = threading.Event()
+
+    def run(self) -> Iterator[None]:
+        """Yields after each look, until the search has ended if that is wished.
+
+        Raises:
+            Refused, EndpointUnusable: if the daemon turns the watcher away.
+        """
+        self._ask(first=True)
+        listener = threading.Thread(target=self._listen, name="listener", daemon=True)
+        listener.start()
+        while True:
+            yield
+            if self._failure is not None:
+                raise self._failure
+            if self._over:
+                return
+            self._woken.wait(TICK_SECONDS)
+            if self._woken.is_set() or time.monotonic() - self._asked >= ASK_SECONDS:
+                self._woken.clear()
+                self._ask()
+
+    @property
+    def status(self) -> str | None:
+        """The status of the search that is watched alone."""
+        found = self.overview.shown() if self.overview.only is not None else []
+        return str(found[0]["status"]) if found else None
+
+    @property
+    def _over(self) -> bool:
+        return self._until_end and self.status in ENDED
+
+    def _ask(self, *, first: bool = False) -> None:
+        """Asks for what the stream does not bring; a daemon that is away is asked again later, but not at first."""
+        self._asked = time.monotonic()
+        try:
+            health, searches, devices = self._source.health(), self._source.searches(), self._source.devices()
+            with self.lock:
+                self.overview.health = health
+                self.overview.refresh(searches, devices)
+                shown = [one for one in self.overview.shown() if one["status"] in GOING or not one["running"]][:DETAILS]
+            rungs = {one["search"]: self._source.rungs(one["search"]) for one in shown}
+            waits = {one["search"]: self._waits(one) for one in shown}
+        except DaemonGone as error:
+            if first:
+                raise
+            self._away(str(error))
+            return
+        with self.lock:
+            self.overview.away = None
+            self.overview.rungs, self.overview.waits = rungs, waits
+
+    def _waits(self, search: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        if search["status"] in ENDED or search["running"]:
+            return []
+        return list(self._source.why(search["search"])["waits"])
+
+    def _listen(self) -> None:
+        """Takes what the stream brings; whatever ends it for good is raised where the drawing is done."""
+        try:
+            for event in self._source.events(int(self.overview.health["sequence"]), self._away):
+                with self.lock:
+                    line = self.overview.take(event)
+                    self.fresh += [line] if line is not None else []
+                if self._raw is not None and "sequence" in event:
+                    self._raw.write(json.dumps(event) + "\n")
+                    self._raw.flush()
+                if str(event["type"]).startswith("search_"):
+                    self._woken.set()
+        except Exception as error:
+            self._failure = error
+
+    def _away(self, reason: str | None) -> None:
+        with self.lock:
+            self.overview.away = reason
+
+
+def watch(source: Source, only: str | None, stream: TextIO, *, until_end: bool, as_json: bool) -> str | None:
+    """Shows a daemon, or one search of it, until it is interrupted or that search has ended.
+
+    Args:
+        source: what is watched.
+        only: a search's id; None for all.
+        stream: where it is shown: a live view on a terminal, else lines.
+        until_end: return when the search has ended.
+        as_json: print each event as a line of JSON instead.
+
+    Returns:
+        The search's last status.
+    """
+    watching = Watching(source, only, until_end=until_end, raw=stream if as_json else None)
+    view = (
+        nullcontext(lambda: None)
+        if as_json
+        else _live(watching, stream)
+        if stream.isatty()
+        else _plain(watching, stream)
+    )
+    with view as draw:
+        for _ in watching.run():
+            draw()
+    return watching.status
+
+
+@contextmanager
+def _live(watching: Watching, stream: TextIO) -> Iterator[Any]:
+    """A view that fills the terminal; what it showed last stays there when it ends."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(file=stream, highlight=False, markup=False)
+    board = Board(watching.overview, "")
+    with Live(board, console=console, screen=True, auto_refresh=False) as live:
+
+        def draw() -> None:
+            with watching.lock:
+                live.refresh()
+
+        yield draw
+    with watching.lock:
+        console.print(board)
+
+
+@contextmanager
+def _plain(watching: Watching, stream: TextIO) -> Iterator[Any]:
+    """Lines: what happened, and now and then how far each search is."""
+    due = [time.monotonic()]
+
+    def draw() -> None:
+        with watching.lock:
+            lines, watching.fresh[:] = list(watching.fresh), []
+            if time.monotonic() >= due[0]:
+                due[0] = time.monotonic() + PROGRESS_SECONDS
+                lines += list(_progress(watching.overview))
+        for line in lines:
+            stream.write(f"{time.strftime('%H:%M:%S', time.localtime(line.time))}  {line.text}\n")
+        stream.flush()
+
+    yield draw
+    draw()
+
+
+def _progress(overview: Overview) -> Iterator[Line]:
+    now = time.time()
+    if overview.away:
+        yield Line(now, overview.away, logging.WARNING)
+    for search in overview.shown():
+        if search["status"] in GOING:
+            share = f": {search['done'] / search['total']:.0%}" if search["total"] else ""
+            best = f", best {wording.accuracy(search['best_accuracy'])}" if search["best_accuracy"] is not None else ""
+            yield Line(now, f"{search['name']}: {search['label'] or search['status']}{share}{best}", logging.INFO)
+        for wait in overview.waits.get(search["search"], ()):
+            yield Line(now, f"{search['name']} waits: {wait['what']}; until {wait['until']}", logging.INFO)
