@@ -30,6 +30,8 @@ _AT_ONCE = 500
 _FILLED = 1
 _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})
 _USELESS = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH})
+# The second where SQLite's message quotes damaged bytes.
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS packs (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS blocks (
@@ -95,16 +97,16 @@ class BlobIndex:
     def _run(self, work: Callable[[sqlite3.Connection, Argument], Result], argument: Argument) -> Result:
         try:
             return work(self._connection, argument)
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             if not _is_useless(error):
                 raise self._failure(error) from error
         self._connection.close()
         self._connection = self._open(anew=True)
         return work(self._connection, argument)
 
-    def _failure(self, error: sqlite3.Error) -> StoreFull | StoreFailed:
+    def _failure(self, error: Exception) -> StoreFull | StoreFailed:
         path = (self._folder or Path()) / NAME
-        if error.sqlite_errorcode in _NO_ROOM:
+        if getattr(error, "sqlite_errorcode", None) in _NO_ROOM:
             return StoreFull(path, str(error))
         return StoreFailed(path, str(error))
 
@@ -115,7 +117,7 @@ class BlobIndex:
             try:
                 if not anew:
                     return self._filled(_connect(self._folder / NAME))
-            except sqlite3.Error as error:
+            except _ERRORS as error:
                 if not _is_useless(error):
                     raise self._failure(error) from error
             for suffix in ("", "-wal", "-shm"):
@@ -147,7 +149,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _is_useless(error: sqlite3.Error) -> bool:
+def _is_useless(error: Exception) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
     return code is None or code & 0xFF in _USELESS
 

@@ -22,7 +22,16 @@ from store.errors import JournalClosed, JournalCorrupt, JournalTruncated, NotCan
 from store.files import disk_errors, sync_folder
 from store.journal_head import NAME as HEAD_NAME
 from store.journal_head import NOTHING, Head, HeadState, create_head, read_head
-from store.journal_table import NAME, Entry, connect_for_reading, connect_for_writing, has_rows, reading_error, walk
+from store.journal_table import (
+    ERRORS,
+    NAME,
+    Entry,
+    connect_for_reading,
+    connect_for_writing,
+    has_rows,
+    reading_error,
+    walk,
+)
 from store.journal_writer import JournalWriter
 from store.records.events import EVENT, AnyEvent
 
@@ -184,7 +193,7 @@ def _fetch(
 ) -> list[tuple[int, float, str, str | None, str | None, bytes]]:
     try:
         return connection.execute(query, values).fetchall()
-    except sqlite3.Error as error:
+    except ERRORS as error:
         raise reading_error(path, error) from error
 
 
@@ -231,8 +240,8 @@ def _open_writer(path: Path) -> JournalWriter:
             os.close(os.open(path, os.O_RDWR))
     try:
         connection = connect_for_writing(path)
-    except sqlite3.Error as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+    except ERRORS as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             raise StoreFull(path, str(error)) from error
         raise reading_error(path, error) from error
     try:

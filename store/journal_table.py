@@ -40,6 +40,10 @@ _NOT_WRITABLE = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
+ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What reading raises; the second where SQLite's message quotes damaged bytes."""
+
+
 class Entry(NamedTuple):
     """An event on its way into the table, or out of it: `payload` is its msgpack, `time` is in seconds since 1970."""
 
@@ -89,7 +93,7 @@ def has_rows(connection: sqlite3.Connection, path: Path) -> bool:
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone() is None:
             return False
         return connection.execute("SELECT 1 FROM events LIMIT 1").fetchone() is not None
-    except sqlite3.Error as error:
+    except ERRORS as error:
         raise reading_error(path, error) from error
 
 
@@ -155,7 +159,7 @@ def sound_rows(connection: sqlite3.Connection, path: Path) -> Iterator[tuple[int
             expected, last = expected + 1, own
     except (TypeError, AttributeError, struct.error) as error:
         raise JournalCorrupt(path, expected, "was altered: a column has another type") from error
-    except sqlite3.Error as error:
+    except ERRORS as error:
         raise reading_error(path, error, expected) from error
 
 
@@ -172,7 +176,7 @@ def walk(connection: sqlite3.Connection, path: Path, acknowledged: HeadState) ->
     return HeadState(sequence, own)
 
 
-def reading_error(path: Path, error: sqlite3.Error, sequence: int | None = None) -> Exception:
+def reading_error(path: Path, error: Exception, sequence: int | None = None) -> Exception:
     """Returns the store's own error for what SQLite says while it reads."""
     primary = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     # Text that is not UTF-8 has no code: it can only come from a damaged row.

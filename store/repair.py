@@ -8,7 +8,6 @@ are kept beside the journal, in `journal-damaged-N`.
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,6 +22,7 @@ from store.journal import Journal
 from store.journal_head import NAME as HEAD_NAME
 from store.journal_head import NOTHING, HeadState, create_head, read_head
 from store.journal_table import (
+    ERRORS,
     NAME,
     Entry,
     connect_for_reading,
@@ -112,7 +112,7 @@ def _sound_entries(path: Path) -> Iterator[Entry]:
             if has_rows(connection, path):
                 for _, entry, _ in sound_rows(connection, path):
                     yield entry
-    except (JournalCorrupt, sqlite3.Error):
+    except (JournalCorrupt, *ERRORS):
         return
 
 
