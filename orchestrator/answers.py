@@ -66,6 +66,7 @@ def _listed(known: Known, view: SearchView) -> dict[str, Any]:
         "best_accuracy": view.best[0].accuracy if view.best else None,
         "best_test_accuracy": view.best[0].test_accuracy if view.best else None,
         "totals": totals(view),
+        "epochs_saved_by_memo": view.costs.epochs_by_memo,
         **recommended,
         **live,
     } | served(known, view.id)

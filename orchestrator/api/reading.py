@@ -109,17 +109,18 @@ class Reading:
         return await self._kept(("failures", search), lambda known: troubles.latest(known, search))
 
     async def cell(self, request: Request) -> Response:
-        """Answers with a drawing of one of the best networks.
+        """Answers with a drawing of one of the best networks; `X-Candidate` says of which.
 
         Raises:
             NoNetwork: if there is none of that rank, or its kind has no drawing.
         """
         search, rank = self._context.search(request), int(request.path_params["rank"])
         best = json.loads(await self._context.get(("best", search), lambda known: _best(known, search)))
-        drawn = await self._context.cells.svg(best[rank - 1]) if 0 < rank <= len(best) else None
-        if drawn is None:
+        found = best[rank - 1] if 0 < rank <= len(best) else None
+        drawn = await self._context.cells.svg(found["genotype"]) if found is not None else None
+        if found is None or drawn is None:
             raise NoNetwork(f"search {self._service.history.searches[search].name!r}", f"has no drawing of rank {rank}")
-        return Response(drawn, media_type="image/svg+xml")
+        return Response(drawn, headers={"X-Candidate": found["candidate"]}, media_type="image/svg+xml")
 
     # Anything by its id
 
@@ -203,7 +204,7 @@ def _below(known: Known, text: str, width: int) -> list[str]:
 
 def _best(known: Known, search: str) -> list[dict[str, Any]]:
     view = known.view(search)
-    return [summary.genotype(view, found) for found in view.best]
+    return [{"candidate": found.candidate, "genotype": summary.genotype(view, found)} for found in view.best]
 
 
 def _candidates(known: Known, search: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ class Page {
     this.latest = new Latest();
     this.colours = new Colours();
     this.names = new Map();
+    this.widths = new Map();
     this.jobs = new Map(); // which search a job in the list of events is of
     this.doing = new Map();
     this.health = null;
@@ -145,9 +146,30 @@ class Page {
       this.painting = null;
       const view = this.view;
       document.title = `${view.title} · coldframe`;
-      show(at("main"), this.error ? this.trouble(this.error) : null, this.error && !view.data ? null : view.render(at("main").clientWidth));
+      this.draw(view);
+      if (this.remeasure()) this.draw(view);
       this.frame();
     }, this.view.data ? REPAINT_MS : 0);
+  }
+
+  draw(view) {
+    const shown = this.error && !view.data ? null : view.render(at("main").clientWidth);
+    show(at("main"), this.error ? this.trouble(this.error) : null, shown);
+  }
+
+  /** How wide the first of some elements is: as it was drawn last, or a guess until it has been. */
+  measure(selector, guess) {
+    this.widths.set(selector, this.widths.get(selector) ?? guess);
+    return this.widths.get(selector);
+  }
+
+  remeasure() {
+    let changed = false;
+    for (const [selector, width] of this.widths) {
+      const now = Math.floor(document.querySelector(selector)?.getBoundingClientRect().width ?? 0);
+      if (now && now !== width) changed = Boolean(this.widths.set(selector, now));
+    }
+    return changed;
   }
 
   trouble(error) {

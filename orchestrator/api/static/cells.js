@@ -17,7 +17,9 @@ export class Cells {
   async load(id, top, signal) {
     this.top = top.slice(0, SHOWN);
     await Promise.all(this.top.map(async (one, at) => {
-      if (!this.drawn.has(one.candidate)) this.drawn.set(one.candidate, await fetched(id, at + 1, signal));
+      if (this.drawn.has(one.candidate)) return;
+      const picture = await fetched(id, at + 1, signal);
+      if (picture === null || picture.candidate === one.candidate) this.drawn.set(one.candidate, picture); // else there is a new best
     }));
     const wanted = new Set(this.top.map((one) => one.candidate));
     for (const candidate of [...this.drawn.keys()]) if (!wanted.has(candidate)) this.drop(candidate);
@@ -56,9 +58,10 @@ function drawing({ address, words, width, height }) {
 
 async function fetched(id, rank, signal) {
   try {
-    const text = await (await ask(path(id, `/cells/${rank}.svg`), { signal, accept: "image/svg+xml" })).text();
+    const response = await ask(path(id, `/cells/${rank}.svg`), { signal, accept: "image/svg+xml" });
+    const [text, candidate] = [await response.text(), response.headers.get("X-Candidate")];
     const [width, height] = (/viewBox="0 0 ([\d.]+) ([\d.]+)"/.exec(text) ?? [0, 4, 3]).slice(1).map(Number);
-    return { address: URL.createObjectURL(new Blob([text], { type: "image/svg+xml" })), words: title(text), width, height };
+    return { address: URL.createObjectURL(new Blob([text], { type: "image/svg+xml" })), words: title(text), width, height, candidate };
   } catch (error) {
     if (error instanceof ApiError && error.status === 404) return null;
     throw error;

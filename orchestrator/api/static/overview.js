@@ -1,12 +1,13 @@
 // The first view: all searches, what the workers do, the devices, the latest events.
 
-import { get } from "./api.js";
+import { get, search as path } from "./api.js";
 import { h } from "./dom.js";
 import { list } from "./events.js";
 import { timeline } from "./timeline.js";
 import { accuracy, bytes, count, duration, percent, plural } from "./words.js";
 
 const SPANS = [5, 15, 60];
+const ASKED = 10;
 
 export class Overview {
   constructor(page) {
@@ -22,9 +23,18 @@ export class Overview {
   async load(signal) {
     const [searches, devices, workers] = await Promise.all(
       ["/v1/searches", "/v1/devices", "/v1/workers"].map((path) => get(path, { signal })));
+    await this.ask(searches, signal);
     this.data = { searches, devices, workers: workers.workers };
     this.page.learn(searches);
     this.page.skew = workers.now - Date.now() / 1000;
+  }
+
+  /** Asks why the first of those wait that wait: that they are paused, stopped or failed their status says. */
+  async ask(searches, signal) {
+    const waiting = searches.filter((one) => ["running", "preparing", "interrupted"].includes(one.status) && !one.running.length);
+    await Promise.all(waiting.slice(-ASKED).map(async (one) => {
+      one.waits = (await get(path(one.search, "/why"), { signal })).waits;
+    }));
   }
 
   act(action, target) {
@@ -51,7 +61,7 @@ export class Overview {
     const { page } = this;
     const span = h("div", { class: "choice", role: "group", "aria-label": "Minutes shown" }, SPANS.map((minutes) =>
       h("button", { type: "button", "data-action": "span", "data-minutes": minutes, "aria-pressed": String(minutes === this.minutes) }, `${minutes} min`)));
-    const lane = width > 992 ? Math.min(width, 1344) - 352 - 20 - 42 - 132 : width > 704 ? width - 90 - 132 : width - 54;
+    const lane = page.measure(".lane svg", width > 930 ? 640 : width - 80);
     return h("section", { class: "sheet", "aria-labelledby": "workers-title" },
       h("header", {}, h("h2", { id: "workers-title" }, "Workers"), span),
       this.data.workers.length
@@ -122,12 +132,17 @@ function row(one) {
     h("td", { role: "cell" },
       h("span", { class: "name" }, h("a", { href: `#/search/${one.search}` }, one.name)),
       h("span", { class: "under" }, badge(one.status), one.owner ? ` ${one.owner}` : ""),
-      (one.waits ?? []).map((wait) => h("span", { class: "under waits" }, `Waits for ${wait.what}, until ${wait.until}`))),
+      waits(one.waits ?? [])),
     h("td", { role: "cell", class: "across" }, h("div", { class: muted ? "progress muted" : "progress" }, progress(one))),
     cell(accuracy(one.best_accuracy ?? one.best_test_accuracy), "Best accuracy"),
     cell(count(one.totals.epochs_trained), "Epochs trained"),
     cell(count(spared(one)), "Spared"),
     cell([`× ${one.weight}`, one.priority ? h("span", { class: "under" }, `priority ${one.priority}`) : null], "Share"));
+}
+
+/** What a search waits for, and what would end the wait. */
+export function waits(found) {
+  return found.map((wait) => h("span", { class: "waits" }, h("span", {}, `Waits: ${wait.what}.`), ` Until: ${wait.until}.`));
 }
 
 export function progress(one) {

@@ -5,7 +5,7 @@ import { Cells } from "./cells.js";
 import { chart, figure } from "./chart.js";
 import { h, table } from "./dom.js";
 import { list } from "./events.js";
-import { badge, progress, readouts, waiting } from "./overview.js";
+import { badge, progress, readouts, waiting, waits } from "./overview.js";
 import { accuracy, amount, clock, count, duration, plural, short } from "./words.js";
 
 const LOOKS = 6;
@@ -42,12 +42,10 @@ export class Search {
 
   render(width) {
     if (!this.data) return waiting();
-    const { status, candidates, failures, waits } = this.data;
-    const wide = width > 992;
-    const inner = Math.min(width, 1344) - (width > 704 ? 48 : 24) - (width > 704 ? 42 : 31);
-    const half = wide ? Math.floor((inner - 20 - 42) / 2) : inner;
+    const { status, candidates, failures } = this.data;
+    const half = this.page.measure(".plot", width > 930 ? 560 : width - 54);
     return h("div", { class: "view" },
-      this.heading(status, waits),
+      this.heading(status, this.data.waits),
       readouts(figures(status, candidates)),
       h("div", { class: "pair" },
         h("section", { class: "sheet" }, this.rungs(half)),
@@ -66,7 +64,7 @@ export class Search {
         h("header", {}, h("h2", { id: "failures-title" }, "Failures")), troubles(failures)));
   }
 
-  heading(status, waits) {
+  heading(status, found) {
     return h("div", { class: "stack" },
       h("nav", { class: "crumb", "aria-label": "Where this is" }, h("a", { href: "#/" }, "All searches")),
       h("div", { class: "lead" },
@@ -75,7 +73,7 @@ export class Search {
         this.page.unlocked ? controls(status) : null),
       h("div", { class: status.status === "running" || status.status === "finished" ? "progress" : "progress muted" }, progress(status)),
       status.message ? h("p", {}, status.message) : null,
-      waits.map((wait) => h("p", { class: "waits" }, `Waits for ${wait.what}, until ${wait.until}.`)),
+      waits(found),
       this.page.unlocked && status.status !== "finished" ? share(status) : null);
   }
 

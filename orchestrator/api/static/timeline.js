@@ -45,7 +45,9 @@ function activity(worker, beat) {
   const open = worker.segments.findLast((one) => one.end === null);
   if (beat?.note) return beat.note;
   if (!open) return "idle";
-  return beat?.job === open.job && beat.steps ? `${open.words}, at ${(beat.epoch + Math.min(beat.step / beat.steps, 1)).toFixed(1)}` : open.words;
+  if (beat?.job !== open.job || !beat.steps) return open.words;
+  const epoch = (beat.epoch + Math.min(beat.step / beat.steps, 1)).toFixed(1);
+  return open.words.includes(" to ") ? open.words.replace(" to ", `, ${epoch} of `) : `${open.words}, ${epoch}`;
 }
 
 function lane(worker, seen, at, { doing, now, from, width, colours }) {
