@@ -103,6 +103,7 @@ class Families:
             (self.jobs_ended, product(KINDS, ENDS)),
             (self.jobs_failed, reasons),
             (self.queue, kinds),
+            (self.run, product(KINDS, ENDS)),
             (self.epochs, [(how,) for how in EPOCHS]),
             (self.store_epochs, [(how,) for how in EPOCHS]),
             (self.worker_ends, [*reasons, (LEFT,)]),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
+from orchestrator.metrics import api, families, gauges
+from orchestrator.metrics import sizes as measured
 from orchestrator.metrics.sizes import Sizes
 from orchestrator.serving.service import ServedSearch
 from store.records.events import DeviceLeft
+from store.records.outcomes import Reason
 from tests.orchestrator.metrics.desk import Desk
 from tests.orchestrator.telling import Teller
 
@@ -52,3 +55,16 @@ def test_the_page_has_every_metric_as_it_is() -> None:
     assert len(documented) == len(rows)
     found = {name: described for name, described in shown().items() if not name.startswith(OF_OTHERS)}
     assert documented == found
+
+
+def test_the_page_has_every_value_of_the_labels() -> None:
+    table = PAGE.read_text(encoding="utf-8").partition("## Labels")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    listed = {heading.removeprefix("| "): set(re.findall(r"`([^`]+)`", values)) for heading, values in rows}
+    assert listed["`reason` of jobs and attempts"] == set(get_args(Reason))
+    assert listed["`reason` of refusals"] == set(api.REASONS)
+    assert listed["`kind` of requests and jobs"] == set(families.KINDS)
+    assert listed["`kind` of the store"] == set(measured.KINDS)
+    assert listed["`status` of searches"] == set(gauges.STATUSES)
+    assert listed["`status` of the daemon"] == set(gauges.HEALTH)
+    assert listed["`how`"] == set(families.EPOCHS)
