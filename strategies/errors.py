@@ -4,6 +4,7 @@ StrategyError
 ├── InvalidGenotype
 ├── InvalidArchitecture
 ├── InvalidOptions
+├── PluginBroken
 ├── ReplayDiverged
 ├── RequestFailed
 └── TestSplitSealed
@@ -57,6 +58,14 @@ class InvalidOptions(StrategyError):
     def __init__(self, problems: Sequence[OptionProblem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+class PluginBroken(StrategyError):
+    """Raised when code that an installed distribution registers cannot be used; names the distribution."""
+
+    def __init__(self, group: str, name: str, distribution: str, why: str) -> None:
+        self.group, self.name, self.distribution = group, name, distribution
+        super().__init__(f"entry point {name!r} of {group}, from {distribution}, cannot be used: {why}")
 
 
 class ReplayDiverged(StrategyError):

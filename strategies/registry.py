@@ -25,6 +25,7 @@ from strategies.proxy_study.search import ProxyStudy
 from strategies.random_search import RandomSearch, RandomSearchOptions
 from strategies.retrain import Retrain, RetrainOptions
 from strategies.run import Strategy
+from strategies.spaces import plugins
 from strategies.spaces import registry as spaces
 from strategies.spaces.base import BlockSpace, MutableSpace, WeighedSpace
 
@@ -77,10 +78,13 @@ def find(name: str) -> Registered:
 
     Raises:
         InvalidOptions: if there is no such strategy.
+        PluginBroken: if it is a distribution's, and cannot be used.
     """
-    if name not in _STRATEGIES:
-        raise unknown_name("strategy", name, _STRATEGIES)
-    return _STRATEGIES[name]
+    if name in _STRATEGIES:
+        return _STRATEGIES[name]
+    if (own := plugins.load(plugins.STRATEGIES, name, Registered)) is not None:
+        return own
+    raise unknown_name("strategy", name, [*_STRATEGIES, *plugins.names(plugins.STRATEGIES)])
 
 
 def options(named: Named) -> StrategyOptions:

@@ -17,11 +17,11 @@ import PIL
 from store.records.base import digest
 from store.records.candidates import Data, DataSpec
 from trainers import cache, cache_log
-from trainers.errors import DataChanged, DataMalformed, UnknownDataSet
+from trainers.errors import DataChanged, DataMalformed
 from trainers.fingerprint import fingerprint, fingerprint_of_test
 from trainers.images import Images as Images
 from trainers.images import check_alike, check_source, checked
-from trainers.readers import READERS, Labels, generator
+from trainers.readers import Labels, generator, reader
 from trainers.sources import Place, Source, Told, silent
 
 _CIFAR_MEAN = (0.49139968, 0.48215827, 0.44653124)
@@ -165,9 +165,7 @@ def _remembered(data: Data, test: bool, make: Callable[[], Images]) -> Images:
 
 
 def _opened(place: Place) -> Source:
-    if place.name not in READERS:
-        raise UnknownDataSet(place.name, READERS)
-    return READERS[place.name](place)
+    return reader(place.name)(place)
 
 
 def _images(place: Place, content: str, opened: Callable[[], Source], store: str | Path | None, told: Told) -> Images:

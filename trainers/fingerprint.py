@@ -11,6 +11,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from store.records.candidates import Data, DataSpec
+from strategies.spaces import plugins
 from trainers.errors import DataMalformed, DataPathMissing, DataVariableUnset, ImpossibleSetting, UnknownDataSet
 
 DIGITS = "scikit-learn-digits-1"
@@ -21,6 +22,20 @@ _READ_BYTES = 1 << 20
 
 Told = Callable[[int, int], None]
 """Hears how far something is: how much is done, and of how much."""
+
+
+@dataclass(frozen=True)
+class OwnSet:
+    """A data set that a distribution registers among the entry points `coldframe.datasets`.
+
+    Attributes:
+        fingerprint: returns the digest of the training split's content for a path, without torch: whatever changes an
+            image or a label changes it. It may say how many files it has read, of how many.
+        reader: `module:function` that returns a split as a `trainers.sources.Source` for a `trainers.sources.Place`.
+    """
+
+    fingerprint: Callable[[str | None, Told], str]
+    reader: str
 
 
 @dataclass(frozen=True)
@@ -80,12 +95,25 @@ def fingerprint(spec: DataSpec, told: Told | None = None) -> str:
     """
     if spec.name == "digits":
         return DIGITS
-    if spec.name not in _DIGESTS:
-        raise UnknownDataSet(spec.name, ("digits", *_DIGESTS))
     try:
-        return _DIGESTS[spec.name](spec.name, spec.path, told or _silent)
+        if spec.name in _DIGESTS:
+            return _DIGESTS[spec.name](spec.name, spec.path, told or _silent)
+        return own(spec.name).fingerprint(spec.path, told or _silent)
     except OSError as error:
         raise DataPathMissing(spec.name, spec.path, f"files that can be read ({error})") from error
+
+
+def own(name: str) -> OwnSet:
+    """Returns a data set that a distribution registers.
+
+    Raises:
+        UnknownDataSet: if there is none of that name.
+        PluginBroken: if it cannot be used.
+    """
+    found = plugins.load(plugins.DATASETS, name, OwnSet)
+    if found is None:
+        raise UnknownDataSet(name, ("digits", *_DIGESTS, *plugins.names(plugins.DATASETS)))
+    return found
 
 
 def fingerprint_of_test(name: str, path: str | None, told: Told | None = None) -> str:

@@ -9,10 +9,10 @@ import numpy as np
 from store.records.candidates import DataSpec, Named, Proxy, Recipe
 from trainers import proxy as settings
 from trainers import schedule
-from trainers.errors import DataMalformed, ImpossibleSetting, UnknownDataSet
+from trainers.errors import DataMalformed, ImpossibleSetting
 from trainers.fingerprint import torchvision_folder
 from trainers.networks.shape import Shape, check_of
-from trainers.readers import READERS
+from trainers.readers import reader
 from trainers.sources import Place
 
 _TORCHVISION = {"cifar10": (3, 32, 10), "cifar100": (3, 32, 100), "fashion_mnist": (1, 28, 10)}
@@ -76,9 +76,7 @@ def check(pictures: Pictures, space: Named, proxy: Proxy, recipe: Recipe, *, aux
 
 
 def _split(spec: DataSpec, *, test: bool) -> Pictures:
-    if spec.name not in READERS:
-        raise UnknownDataSet(spec.name, READERS)
     place = Place(spec.name, spec.path, test, spec.image_size, spec.skip_broken or False)
-    source = READERS[spec.name](place)
+    source = reader(spec.name)(place)
     channels, height, _ = source.shape
     return Pictures(channels, height, len(np.unique(source.labels)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from store.records.base import digest
 from trainers import npz
 from trainers.errors import DataPathMissing
-from trainers.fingerprint import DIGITS, TORCHVISION, torchvision_folder
+from trainers.fingerprint import DIGITS, TORCHVISION, own, torchvision_folder
 from trainers.folders import Folder
 from trainers.sources import Arrays, Place, Source
 from trainers.sources import Labels as Labels
@@ -56,6 +57,20 @@ def read_torchvision(place: Place) -> Source:
     pixels = np.asarray(found.data)
     arranged = pixels[:, None] if pixels.ndim == 3 else np.moveaxis(pixels, 3, 1)
     return Arrays(np.ascontiguousarray(arranged), np.asarray(found.targets, dtype=np.int64))
+
+
+def reader(name: str) -> Callable[[Place], Source]:
+    """Returns what reads a split of a data set.
+
+    Raises:
+        UnknownDataSet: if there is no data set of that name.
+        PluginBroken: if it is a distribution's, and cannot be used.
+    """
+    if name in READERS:
+        return READERS[name]
+    module, _, attribute = own(name).reader.partition(":")
+    found: Callable[[Place], Source] = getattr(importlib.import_module(module), attribute)
+    return found
 
 
 READERS: dict[str, Callable[[Place], Source]] = {

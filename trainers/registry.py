@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from store.records.base import Config
 from store.records.candidates import Named
 from store.records.outcomes import Evaluated, Measured, Trained
+from strategies.spaces import plugins
 from trainers.errors import ImpossibleSetting, UnknownTrainer
 from trainers.options import CellOptions, ScriptedOptions, TabularOptions
 
@@ -58,10 +59,13 @@ def entry(name: str) -> Entry:
 
     Raises:
         UnknownTrainer: if no trainer goes by the name; the message lists those that there are.
+        PluginBroken: if it is a distribution's, and cannot be used.
     """
-    if name not in TRAINERS:
-        raise UnknownTrainer(name, TRAINERS)
-    return TRAINERS[name]
+    if name in TRAINERS:
+        return TRAINERS[name]
+    if (own := plugins.load(plugins.TRAINERS, name, Entry)) is not None:
+        return own
+    raise UnknownTrainer(name, [*TRAINERS, *plugins.names(plugins.TRAINERS)])
 
 
 def options(named: Named) -> Config:

@@ -166,7 +166,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--worker", required=True, help="name, for the log")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--preload", choices=sorted(registry.TRAINERS), help="trainer to import before the first job")
+    parser.add_argument("--preload", help="trainer to import before the first job")
     return parser.parse_args(arguments)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from store.records.base import Config
 from store.records.candidates import Named
 from strategies.options import read, unknown_name
+from strategies.spaces import plugins
 from strategies.spaces.base import Space
 from strategies.spaces.cell import CellOptions, CellSpace, ZooOptions
 from strategies.spaces.mnas import MnasOptions, MnasSpace
@@ -45,8 +46,9 @@ def create(named: Named) -> Space:
 
     Raises:
         InvalidOptions: if there is no such space, or naming all of its options that are unknown or wrong.
+        PluginBroken: if it is a distribution's, and cannot be used.
     """
-    entry = _SPACES.get(named.name)
+    entry = _SPACES.get(named.name) or plugins.load(plugins.SPACES, named.name, Registered)
     if entry is None:
-        raise unknown_name("space", named.name, _SPACES)
+        raise unknown_name("space", named.name, [*_SPACES, *plugins.names(plugins.SPACES)])
     return entry.factory(read(entry.options, named.options, "space"))
