@@ -12,6 +12,7 @@ import { duration, short } from "./words.js";
 
 const REFRESH_MS = 5_000; // the page asks at most so often, and only after something has happened
 const REPAINT_MS = 250;
+const JOBS = 5_000;
 const BACKLOG = 60; // events of before the page was opened
 
 const at = (id) => document.getElementById(id);
@@ -29,6 +30,7 @@ class Page {
     this.unlocked = false;
     this.dirty = false;
     this.painting = null;
+    this.due = null;
     this.asked = 0;
     this.loading = null;
     this.view = null;
@@ -69,7 +71,8 @@ class Page {
     document.addEventListener("click", (event) => this.clicked(event));
     document.addEventListener("submit", (event) => this.submitted(event));
     new ResizeObserver(() => this.paint()).observe(at("main"));
-    setInterval(() => this.tick(), REFRESH_MS);
+    document.addEventListener("visibilitychange", () => this.refresh());
+    setInterval(() => this.paint(), REFRESH_MS); // time goes on where nothing happens
     this.route(false);
     await this.enter();
   }
@@ -131,12 +134,20 @@ class Page {
     if (this.loading === loading) this.loading = null;
     this.asked = performance.now();
     if (view === this.view) this.paint();
+    this.refresh();
   }
 
-  async tick() {
-    this.paint();
-    if (!this.dirty || this.loading || document.visibilityState !== "visible") return; // an answer is waited for, however long
-    if (performance.now() - this.asked < REFRESH_MS - 500) return;
+  /** Asks anew when something has happened: not more often than every REFRESH_MS, nor while an answer is waited for. */
+  async refresh() {
+    if (!this.dirty || this.loading || this.due || document.visibilityState !== "visible") return;
+    const wait = this.asked + REFRESH_MS - performance.now();
+    if (wait > 0) {
+      this.due = setTimeout(() => {
+        this.due = null;
+        this.refresh();
+      }, wait);
+      return;
+    }
     await this.look().catch(() => undefined);
     await this.load();
   }
@@ -196,13 +207,20 @@ class Page {
 
   happened(event) {
     if (this.health) this.health.sequence = Math.max(this.health.sequence, event.sequence);
-    if (event.type === "requested") this.jobs.set(event.job, event.search);
+    if (event.type === "requested") this.place(event.job, event.search);
     if (event.type === "search_opened") this.names.set(event.search, event.spec?.name ?? short(event.search));
     if (["job_succeeded", "job_failed", "job_stopped", "attempt_failed"].includes(event.type)) this.rest(event.job);
     const news = event.sequence > this.began && ["search_finished", "search_failed"].includes(event.type);
     if (news) this.say(`Search ${this.name(event.search)} ${event.type.slice(7)}`);
     this.dirty ||= this.view.concerns(event);
     if (this.latest.take(event)) this.paint();
+    this.refresh();
+  }
+
+  /** Notes of which search a job is; of the latest only. */
+  place(job, search) {
+    this.jobs.set(job, search);
+    if (this.jobs.size > JOBS) this.jobs.delete(this.jobs.keys().next().value);
   }
 
   rest(job) {
@@ -236,7 +254,7 @@ class Page {
       this.notice = null;
       this.dirty = true;
       this.say("Connected to the daemon again");
-      this.tick();
+      this.refresh();
     }
     this.frame();
   }

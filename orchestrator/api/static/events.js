@@ -18,7 +18,7 @@ const WORDS = {
   search_resumed: (e) => `resumed by ${e.by || "unknown"}`,
   search_stopped: (e) => `stopped by ${e.by || "unknown"}`,
   search_prioritised: (e) => `weight ${e.weight}, priority ${e.priority}, by ${e.by || "unknown"}`,
-  job_started: (e) => `attempt ${e.attempt} given to ${e.worker}${e.epoch ? `, from epoch ${e.epoch}` : ""}`,
+  job_started: (e) => (e.attempt > 1 ? `attempt ${e.attempt} given to ${e.worker}${e.epoch ? `, from epoch ${e.epoch}` : ""}` : null),
   job_succeeded: (e) => `succeeded${reached(e.outcome)} after ${e.seconds.toFixed(1)} s`,
   attempt_failed: (e) => `attempt ${e.attempt} failed: ${e.reason}: ${last(e.message)}`,
   job_failed: (e) => `given up: ${e.outcome.reason}: ${last(e.outcome.message)}`,
@@ -58,17 +58,19 @@ export class Latest {
   }
 }
 
-/** The list; `name` turns a search's id into what it is called. */
-export function list(events, name) {
-  if (!events.length) return h("p", { class: "empty" }, "Nothing has happened yet.");
+/** The list; on the page of one search its name is left out. */
+export function list(events, page, search = null) {
+  if (!events.length) return h("p", { class: "empty" }, "Nothing has happened since this page was opened, or shortly before.");
   return h("div", { class: "events", tabindex: "0", role: "group", "aria-label": "Latest events, newest first" },
     h("ol", {}, events.map((event) => h("li", { "data-key": `event-${event.sequence}`, class: BAD.has(event.type) ? "bad" : null },
       h("time", { datetime: new Date(event.time * 1000).toISOString() }, clock(event.time)),
-      h("span", {}, subject(event, name), " ", told(event))))));
+      h("span", {}, subject(event, page, search), told(event))))));
 }
 
-function subject(event, name) {
-  if (event.job) return h("a", { href: `#/job/${event.job}` }, "job ", h("span", { class: "id" }, short(event.job).slice(0, 8)));
-  if (event.search) return h("a", { href: `#/search/${event.search}` }, name(event.search));
-  return null;
+function subject(event, page, search) {
+  const of = event.search ?? page.jobs.get(event.job);
+  return [
+    of && of !== search ? [h("a", { href: `#/search/${of}` }, page.name(of)), " "] : null,
+    event.job ? [h("a", { href: `#/job/${event.job}` }, "job ", h("span", { class: "id" }, event.job.slice(0, 8))), " "] : null,
+  ];
 }

@@ -26,6 +26,7 @@ export class Overview {
     await this.ask(searches, signal);
     this.data = { searches, devices, workers: workers.workers };
     this.page.learn(searches);
+    for (const worker of workers.workers) for (const one of worker.segments) if (one.search) this.page.place(one.job, one.search);
     this.page.skew = workers.now - Date.now() / 1000;
   }
 
@@ -54,7 +55,7 @@ export class Overview {
         h("div", { class: "stack" }, this.workers(width), devices(data.devices, page.unlocked)),
         h("section", { class: "sheet", "aria-labelledby": "events-title" },
           h("header", {}, h("h2", { id: "events-title" }, "Events")),
-          list(page.latest.events, (id) => page.name(id)))));
+          list(page.latest.events, page))));
   }
 
   workers(width) {

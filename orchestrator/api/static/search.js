@@ -19,7 +19,7 @@ export class Search {
   }
 
   concerns(event) {
-    return event.search === this.id || event.job !== undefined;
+    return this.page.of(event, this.id);
   }
 
   async load(signal) {
@@ -59,7 +59,7 @@ export class Search {
           h("header", {}, h("h2", { id: "costs-title" }, "Requests and costs")), costs(status)),
         h("section", { class: "sheet", "aria-labelledby": "events-title" },
           h("header", {}, h("h2", { id: "events-title" }, "Events")),
-          list(this.page.latest.events.filter((event) => this.page.of(event, this.id)), (id) => this.page.name(id)))),
+          list(this.page.latest.events.filter((event) => this.page.of(event, this.id)), this.page, this.id))),
       h("section", { class: "sheet", "aria-labelledby": "failures-title" },
         h("header", {}, h("h2", { id: "failures-title" }, "Failures")), troubles(failures)));
   }
