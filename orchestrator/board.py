@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
 
-MIDDLE, WIDE = 80, 108
+MIDDLE, WIDE, WIDEST = 84, 112, 140
 """Columns from which there is room for more."""
 LEAST_SEARCHES, LEAST_LINES = 3, 4
+RUNGS = 4
 _STYLES = {"running": "green", "preparing": "cyan", "failed": "red", "paused": "yellow", "pausing": "yellow"}
 _LEVELS = {logging.ERROR: "red", logging.WARNING: "yellow", logging.DEBUG: "dim"}
 
@@ -69,14 +70,18 @@ class Board:
         if not searches:
             return _dim("no searches yet: `coldframe submit SPEC.toml` hands one in"), 0
         table = _table()
-        headings = ["search", "status", "progress", "", "best"]
-        headings += ["rungs: mean now (best)"] if width >= MIDDLE else []
-        headings += ["owner", "share"] if width >= WIDE else []
-        for heading in headings:
-            right = heading in {"best", "share"}
-            table.add_column(heading, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+        _column(table, "search", most=16 if width < WIDE else 24)
+        _column(table, "status", least=9)
+        _column(table, "progress", least=10 if width < WIDE else 16)
+        _column(table, "", least=4, most=None if width >= WIDEST else 20)
+        _column(table, "best", least=7, right=True)
+        if width >= WIDE:
+            _column(table, "rungs: mean now" if width < WIDEST else "rungs: mean now (best)")
+        if width >= WIDEST:
+            _column(table, "owner")
+            _column(table, "share", right=True)
         for search in searches[:room]:
-            table.add_row(*self._search(search, width)[: len(headings)])
+            table.add_row(*self._search(search, width)[: len(table.columns)])
         return table, min(room, len(searches))
 
     def _search(self, search: Mapping[str, Any], width: int) -> list[RenderableType]:
@@ -88,10 +93,10 @@ class Board:
         return [
             search["name"],
             Text(status, style=_STYLES.get(status, "")),
-            _bar(_share(search), 18 if width >= WIDE else 10 if width >= MIDDLE else 6, status in GOING),
+            _bar(_share(search), 10 if width < WIDE else 16, status in GOING),
             _percent(search) + (f"  {search['label']}" if width >= MIDDLE and status in GOING else ""),
             wording.accuracy(best),
-            _rungs(self._overview.rungs.get(search["search"], ()), 4 if width >= WIDE else 2),
+            _rungs(self._overview.rungs.get(search["search"], ()), best=width >= WIDEST),
             str(search["owner"]),
             share,
         ]
@@ -107,7 +112,7 @@ class Board:
     def _lines(self, room: int) -> Iterator[RenderableType]:
         from rich.text import Text
 
-        lines = list(self._overview.lines)[-room:]
+        lines = self._overview.latest(room)
         if lines:
             yield ""
         for line in lines:
@@ -122,8 +127,9 @@ def _workers(workers: list[Doing], width: int) -> Table:
     headings = ["worker", "device", "search", "doing", "epoch", "", "images/s"]
     kept = [name for name in headings if width >= MIDDLE or name not in {"device", "images/s"}]
     for heading in kept:
-        right = heading in {"epoch", "images/s"}
-        table.add_column(heading, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+        _column(
+            table, heading, least=8 if heading in {"worker", "epoch"} else 0, right=heading in {"epoch", "images/s"}
+        )
     for one in workers:
         rate = "" if one.images_per_second is None else f"{one.images_per_second:,.0f}"
         bar = _bar(one.share, 14 if width >= MIDDLE else 6, True)
@@ -136,17 +142,10 @@ def _devices(devices: Any, width: int) -> Table:
     from rich.text import Text
 
     table = _table()
-    for heading in (
-        "device",
-        "workers",
-        "at work",
-        "memory",
-        "load",
-        *(("model",) if width >= MIDDLE else ()),
-        "state",
-    ):
-        right = heading in {"at work", "load"}
-        table.add_column(heading, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+    headings = ["device", "workers", "at work", "memory", "load", "model", "state"]
+    kept = [name for name in headings if width >= MIDDLE or name not in {"at work", "load", "model"}]
+    for heading in kept:
+        _column(table, heading, least=6 if heading == "device" else 0, right=heading in {"at work", "load"})
     for device in devices:
         used, there = device["memory_used_bytes"], device["memory_bytes"]
         memory = "-" if there is None else f"{wording.size(used or 0)} of {wording.size(there)}"
@@ -155,15 +154,17 @@ def _devices(devices: Any, width: int) -> Table:
         heat = "" if device["temperature"] is None else f", {device['temperature']:.0f} °C"
         state = Text(device["state"] + (f": {device['why']}" if device["why"] else heat))
         state.stylize("" if device["state"] == "in service" else "red")
-        cells = [device["device"], f"{device['busy']} of {device['slots']} busy", at_work, memory, load]
-        table.add_row(*cells, *([device["model"]] if width >= MIDDLE else []), state)
+        workers = f"{device['busy']} of {device['slots']} busy"
+        values = [device["device"], workers, at_work, memory, load, device["model"], state]
+        cells = dict(zip(headings, values, strict=True))
+        table.add_row(*(cells[name] for name in kept))
     return table
 
 
-def _rungs(rungs: Any, most: int) -> str:
-    """The highest rungs: epochs, mean accuracy of the latest that were trained so far, and the best."""
-    shown = [f"{rung['epochs']}: {rung['mean']:.1%} ({rung['best']:.1%})" for rung in rungs]
-    return "  ".join(shown[-most:])
+def _rungs(rungs: Any, best: bool) -> str:
+    """The highest rungs: epochs, mean accuracy of the latest that were trained so far, and the best of all."""
+    shown = [f"{one['epochs']}: {one['mean']:.1%}" + (f" ({one['best']:.1%})" if best else "") for one in rungs]
+    return "  ".join(shown[-RUNGS:])
 
 
 def _share(search: Mapping[str, Any]) -> float | None:
@@ -189,6 +190,17 @@ def _table() -> Table:
     from rich.table import Table
 
     return Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+
+
+def _column(table: Table, heading: str, *, least: int = 0, most: int | None = None, right: bool = False) -> None:
+    table.add_column(
+        heading,
+        justify="right" if right else "left",
+        min_width=least or None,
+        max_width=most,
+        no_wrap=True,
+        overflow="ellipsis",
+    )
 
 
 def _dim(text: str) -> RenderableType:

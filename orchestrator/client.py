@@ -57,6 +57,11 @@ class Client:
         client._connection.where()
         return client
 
+    @property
+    def where(self) -> str:
+        """Where the daemon listens: a Unix socket's path, or a URL."""
+        return str(self._connection.where())
+
     def again(self) -> Self:
         """Returns another client of the same daemon, with a connection of its own: for a thread of its own."""
         other = type(self).__new__(type(self))

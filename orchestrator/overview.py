@@ -12,7 +12,8 @@ from typing import Any
 from orchestrator.serving import telling
 from orchestrator.views.entries import SHORT, JobView
 
-LINES = 50
+LINES, DONE_LINES = 60, 3
+"""What is kept of what happened, and of jobs that went well: of these there are so many that they hid the rest."""
 ACTIVE = ("running", "preparing", "pausing", "submitted", "interrupted", "paused")
 """Statuses of searches that may still get on, those that do first."""
 GOING = frozenset({"running", "preparing", "pausing"})
@@ -50,7 +51,7 @@ class Overview:
         health, searches, devices: as last asked for.
         rungs, waits: of searches that get on, by id.
         reason: why nothing new can start. away: why the daemon does not answer.
-        lines: what happened lately.
+        lines: what happened lately. done: jobs that went well.
     """
 
     only: str | None = None
@@ -62,6 +63,7 @@ class Overview:
     reason: str | None = None
     away: str | None = None
     lines: deque[Line] = field(default_factory=lambda: deque(maxlen=LINES))
+    done: deque[Line] = field(default_factory=lambda: deque(maxlen=DONE_LINES))
     clock: Callable[[], float] = clocks.time
     _beats: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _words: dict[str, str] = field(default_factory=dict)
@@ -99,6 +101,10 @@ class Overview:
     def name(self, search: str) -> str:
         """Returns a search's name, or the beginning of its id where it is not known yet."""
         return next((str(one["name"]) for one in self.searches if one["search"] == search), search[:SHORT])
+
+    def latest(self, most: int) -> list[Line]:
+        """Returns what happened lately, oldest first; of jobs that went well only the last ones."""
+        return sorted([*self.lines, *self.done], key=lambda line: line.time)[-most:]
 
     def doing(self) -> Iterator[Doing]:
         """Yields what each worker with a job is at, by the workers' names."""
@@ -149,7 +155,7 @@ class Overview:
         return self._words.get(job, f"job {job[:SHORT]}")
 
     def _keep(self, line: Line) -> Line:
-        self.lines.append(line)
+        (self.done if line.level < logging.INFO else self.lines).append(line)
         return line
 
 

@@ -33,6 +33,9 @@ LOOK_SECONDS = 0.5
 class Source(Protocol):
     """What a command may ask and order. Raises `OrchestratorError`s and `StoreError`s alone."""
 
+    where: str
+    """The store's folder, or where the daemon listens."""
+
     def searches(self) -> list[dict[str, Any]]:
         """As `coldframe list --json`."""
         ...
@@ -143,6 +146,7 @@ class Direct:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._history = History()
+        self.where = str(folder)
 
     def searches(self) -> list[dict[str, Any]]:
         """Reads the journal."""
@@ -265,6 +269,7 @@ class Served:
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        self.where = client.where
 
     def searches(self) -> list[dict[str, Any]]:
         """Asks the daemon."""

@@ -18,6 +18,8 @@ from orchestrator.reaching import Source
 
 TICK_SECONDS = 0.25
 ASK_SECONDS = 2.0
+BEFORE = 300
+"""Events before the present with which a view begins."""
 DETAILS = 8
 """So many searches are asked for their rungs and what they wait for."""
 PROGRESS_SECONDS = 5.0
@@ -38,6 +40,7 @@ class Watching:
         self.overview = Overview(only)
         self.lock = threading.Lock()
         self.fresh: list[Line] = []
+        self.where = source.where
         self._source, self._until_end, self._raw = source, until_end, raw
         self._failure: Exception | None = None
         self._asked = float("-inf")
@@ -101,7 +104,8 @@ class Watching:
     def _listen(self) -> None:
         """Takes what the stream brings; whatever ends it for good is raised where the drawing is done."""
         try:
-            for event in self._source.events(int(self.overview.health["sequence"]), self._away):
+            now = int(self.overview.health["sequence"])
+            for event in self._source.events(max(0, now - (0 if self._raw else BEFORE)), self._away):
                 with self.lock:
                     line = self.overview.take(event)
                     self.fresh += [line] if line is not None else []
@@ -152,7 +156,7 @@ def _live(watching: Watching, stream: TextIO) -> Iterator[Any]:
     from rich.live import Live
 
     console = Console(file=stream, highlight=False, markup=False)
-    board = Board(watching.overview, "")
+    board = Board(watching.overview, watching.where)
     with Live(board, console=console, screen=True, auto_refresh=False) as live:
 
         def draw() -> None:
