@@ -40,7 +40,7 @@ _STATUSES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int], ...]
     ((WrongState, TotalLowered), 409),
     ((UnknownDevice, NoNetwork, ManifestMissing, BlobMissing), 404),
     (StoreFull, 507),
-    ((StoreReadOnly, StoreFailed, JournalError), 503),
+    ((Draining, StoreReadOnly, StoreFailed, JournalError), 503),
 )
 
 

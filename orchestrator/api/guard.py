@@ -23,6 +23,8 @@ HEADERS: Final = {
     b"cache-control": b"no-store",
 }
 """Of answers that do not bring their own."""
+HEADER_BYTES = 16 << 10
+"""Of a request's line and headers together."""
 SPARED_SECONDS = 1.0
 """Between two audit lines about the same reason and the same caller; those between are counted."""
 CALLERS = 1024
@@ -47,7 +49,7 @@ class Guard:
         """Judges a request and passes it on, or answers it."""
         if scope["type"] != "http":
             return
-        judged = self._rules.judge(scope)
+        judged = self._too_large(scope) or self._rules.judge(scope)
         if not isinstance(judged, Refusal) and self._too_long(scope):
             message = f"the body is longer than api.body_bytes = {self._body_bytes}"
             judged = Refusal(413, "body", message)
@@ -80,6 +82,14 @@ class Guard:
         """Counts what came over a connection and is no HTTP."""
         scope = {"state": {"peer": peer}, "client": client, "method": "-", "path": "-"}
         self.refused(Refusal(400, "malformed", "what was sent is no HTTP"), scope)
+
+    def _too_large(self, scope: Scope) -> Refusal | None:
+        """h11 limits headers that come in pieces; those that come at once are as long as what is read at once."""
+        size = len(scope["raw_path"]) + len(scope["query_string"])
+        size += sum(len(name) + len(value) for name, value in scope["headers"])
+        if size <= HEADER_BYTES:
+            return None
+        return Refusal(431, "headers", f"address and headers are longer than {HEADER_BYTES} bytes together")
 
     def _too_long(self, scope: Scope) -> bool:
         lengths = [value for name, value in scope["headers"] if name == b"content-length"]

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from orchestrator.api import sockets, tokens
 from orchestrator.api.application import application
 from orchestrator.api.feed import Feed
+from orchestrator.api.guard import HEADER_BYTES
 from orchestrator.api.meter import Meter, Uncounted
 from orchestrator.api.protocol import Protocol
 from orchestrator.serving import endpoint
@@ -26,8 +27,6 @@ from orchestrator.serving.service import Service
 
 END_SECONDS = 3
 """From the end of the streams to that of the connections whose answers are still on their way."""
-HEADER_BYTES = 16 << 10
-"""Of a request's line and headers together."""
 IDLE_SECONDS = 30
 """A connection that asks nothing for so long is closed."""
 
