@@ -198,19 +198,6 @@ class Scheduler:
         """How many jobs wait for a worker."""
         return len(self.placement.queue) + len(self.placement.alone) + sum(job.held for job in self.jobs.values())
 
-    def why(self) -> str | None:
-        """Says why jobs wait, or None if none waits longer than it must."""
-        if self.paused is not None:
-            return self.paused
-        held = [job for job in self.jobs.values() if job.held]
-        if held and not self.busy:
-            return f"{len(held)} failed job{'s' * (len(held) > 1)} will be tried again shortly"
-        if self.jobs and not self.workers:
-            return "no worker is ready yet"
-        if self.placement.alone:
-            return f"job {self.placement.alone[0][:12]} ran out of memory and waits for a device of its own"
-        return None
-
     # What follows.
 
     def _emit(self, event: AnyEvent) -> None:
