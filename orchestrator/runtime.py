@@ -16,7 +16,7 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from orchestrator import survivors
+from orchestrator import survivors, waiting
 from orchestrator.crewed import CrewedScheduler
 from orchestrator.devices import Device
 from orchestrator.fleet import Fleet, Links
@@ -370,7 +370,7 @@ class Runtime:
         self.post(self.scheduler.space_returned)
 
     def _show_why(self) -> None:
-        why = self.scheduler.why()
+        why = waiting.why(self.scheduler)
         if why != self._why:
             self._why = why
             self._observer.waiting(why)

@@ -1,4 +1,4 @@
-"""Why nothing new starts, in one line, for the views of a single search. The daemon says more (`serving.waits`). Pure."""
+"""Why nothing new starts, in one line, for the view of a single search (the daemon's is `serving.waits`). Pure."""
 
 from __future__ import annotations
 

@@ -9,10 +9,9 @@ from orchestrator.lifecycle import Job, JobState
 from orchestrator.memory import Memory, SearchMemory
 from orchestrator.scheduler import Scheduler
 from orchestrator.serving.orders import standing
-from orchestrator.serving.service import Wait
+from orchestrator.serving.service import DeviceState, Wait
 from orchestrator.serving.taken import Taken
 from orchestrator.wording import duration, plural
-from store.records.events import DeviceLeft
 
 GO_ON = "`coldframe resume {}`"
 SHOWN = 3
@@ -35,7 +34,7 @@ class Circumstances:
     taken: Taken | None
     trouble: Exception | None
     draining: bool
-    out: Sequence[DeviceLeft]
+    out: Sequence[DeviceState]
     retries: Mapping[str, float]
 
 
@@ -101,7 +100,7 @@ def _under_way(search: str, memory: Memory, now: Circumstances) -> Iterator[Wait
     if not waiting:
         return
     if not scheduler.workers:
-        out = "".join(f"; {left.device} is out of service: {left.message}" for left in now.out)
+        out = "".join(f"; {left.device} is out of service: {left.why}" for left in now.out)
         until = "`coldframe devices` and its `return`" if now.out else "its process says hello, in seconds"
         yield Wait(f"no worker is ready{out}", until)
     elif all(job.alone for job in waiting):

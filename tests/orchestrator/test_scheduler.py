@@ -9,6 +9,7 @@ import pytest
 from orchestrator.invariants import validate
 from orchestrator.reactions import Answer, Assign, AwaitSpace, Delay, Quarantine, Reaction, SendStop, Terms
 from orchestrator.scheduler import Scheduler
+from orchestrator.waiting import why
 from store.records import messages
 from store.records.outcomes import Failure, Trained
 from store.records.requests import Compute, Evaluate, Train
@@ -43,9 +44,9 @@ def test_a_free_worker_gets_a_job_at_once_and_the_journal_says_so_first() -> Non
 def test_a_job_waits_until_a_worker_is_ready() -> None:
     made = scheduler()
     assert assigned(made.request("s", 0, train(1))) == []
-    assert made.why() == "no worker is ready yet"
+    assert why(made) == "no worker is ready yet"
     assert len(assigned(made.worker_ready("w0", "cpu", 1))) == 1
-    assert made.why() is None
+    assert why(made) is None
 
 
 def test_an_outcome_answers_its_search_and_frees_the_worker_for_the_next_job() -> None:
@@ -168,7 +169,7 @@ def test_a_job_out_of_memory_gets_the_device_to_itself_and_then_fails() -> None:
     assert assigned(alone) == []
     made.report("w0", finished(third, 1), 0.1)
     assert made.workers["w0"].jobs == []
-    assert "out of memory" in (made.why() or "")
+    assert "out of memory" in (why(made) or "")
     (command,) = assigned(made.report("w1", finished(other, 1), 0.1))
     assert (command.message.job, command.message.attempt) == (big.key, 2)
     assert assigned(made.request("s", 3, train(4))) == []
@@ -236,7 +237,7 @@ def test_a_full_disk_stops_dispatch_until_there_is_room_and_counts_against_nobod
     reaction = made.report("w0", failed(request, 1, "disk_full"), 0.1)
     assert AwaitSpace() in reaction.commands
     assert assigned(reaction) == []
-    assert "disk is full" in (made.why() or "")
+    assert "disk is full" in (why(made) or "")
     assert made.jobs[request.key].failures == 0
     assert len(assigned(made.space_returned())) == 1
 
