@@ -25,6 +25,7 @@ OrchestratorError
 ├── SimulationCrashed
 ├── SearchCrashed
 ├── DaemonGone
+├── DaemonHolds
 └── Refused
     ├── RefusedAccess
     ├── RefusedName
@@ -251,6 +252,15 @@ class DaemonGone(OrchestratorError):
 
     def __init__(self, where: str, why: str) -> None:
         super().__init__(f"no daemon answers at {where}: {why}")
+
+
+class DaemonHolds(OrchestratorError):
+    """Raised when a store is wanted for a search in the foreground, and a daemon has it."""
+
+    def __init__(self, store: str, instead: str) -> None:
+        super().__init__(
+            f"a daemon holds the store {store} and runs its searches: hand this one to it with `{instead}`"
+        )
 
 
 class Refused(OrchestratorError):

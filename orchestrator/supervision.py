@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import anyio
+from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from orchestrator.budget import StartBudget
@@ -19,6 +20,7 @@ from orchestrator.devices.occupancy import Occupancy
 from orchestrator.errors import WorkerHandshakeFailed, WorkersKeepDying
 from orchestrator.pressure import memory_kills
 from orchestrator.reactions import AddWorker, CloseDevice, DeviceCommand, EndWorker, RetireWorker
+from orchestrator.serving import joblogs
 from orchestrator.watchdog import Watched, put_down
 from orchestrator.workers import NO_ENVIRONMENT, STUCK_SECONDS, WorkerProcess, in_words
 from store.records import messages
@@ -266,6 +268,8 @@ class Supervisor:
 
     async def _ended(self, seat: _Seat, watched: Watched, status: int | None, fault: str, log: Path) -> None:
         reason, message = watched.verdict or _cause(status, fault, memory_kills() > watched.kills)
+        if watched.jobs and reason == "crashed":
+            message += await to_thread.run_sync(joblogs.said, self._store, next(iter(watched.jobs)))
         if watched.ready:
             self._listener.worker_lost(seat.name, reason, message, watched.jobs.keys())
         if status is None:

@@ -34,14 +34,15 @@ class Turn:
         runtime: what its strategy speaks to.
         plan: the checked spec.
         folder: the store's.
+        log_bytes: how long the file of what a job prints may become.
 
     Attributes:
         result: what the strategy returned; None before.
         is_open: whether the journal says that it began, and not how it ended.
     """
 
-    def __init__(self, runtime: Runtime, plan: Plan, folder: Path) -> None:
-        self._runtime, self._plan, self._folder = runtime, plan, folder
+    def __init__(self, runtime: Runtime, plan: Plan, folder: Path, log_bytes: int = JobSettings().log_bytes) -> None:
+        self._runtime, self._plan, self._folder, self._log_bytes = runtime, plan, folder, log_bytes
         self.result: Result | None = None
         self.is_open = False
 
@@ -94,5 +95,6 @@ class Turn:
             cuda_graphs=spec.resources.cuda_graphs,
             checkpoint_seconds=spec.resources.checkpoint_seconds,
             faults=spec.faults,
+            log_bytes=self._log_bytes,
         )
         return Terms(settings, spec.resources.retries)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.common import JsonOption, StoreOption, guarded, print_json, reading
+from orchestrator.commands.common import JsonOption, StoreOption, guarded, print_json, print_lines, reading
+from orchestrator.errors import DaemonHolds
 
 if TYPE_CHECKING:
     from orchestrator.foreground import RunEnd
-    from orchestrator.views import SearchView
+    from orchestrator.views import JobView, SearchView
 
 FRUITLESS = 1
 """The exit code of a search that is finished and has nothing to show for it."""
+SHOWN_FAILURES = 3
+"""Of jobs that were given up, so many are shown at the end, the latest."""
 
 
 @guarded
@@ -31,7 +35,10 @@ def run(
 ) -> None:
     """Run a search, or take it up where it was left."""
     from orchestrator import foreground, live
+    from orchestrator.reaching import serving
 
+    if serving(store):
+        raise DaemonHolds(str(store), f"coldframe submit {shlex.quote(str(spec))} --store {shlex.quote(str(store))}")
     watcher = live.observer(sys.stderr if as_json else sys.stdout)
     try:
         end = foreground.run(spec, store, workers=workers, observer=watcher)
@@ -47,6 +54,7 @@ def conclude(end: RunEnd, store: Path, folder: Path | None, as_json: bool) -> No
     """
     from orchestrator import summary
     from orchestrator.conclusion import conclusion
+    from orchestrator.serving import joblogs
     from orchestrator.views import search_view
 
     with reading(store) as found:
@@ -55,11 +63,16 @@ def conclude(end: RunEnd, store: Path, folder: Path | None, as_json: bool) -> No
             from orchestrator.report import write
 
             write(found.history, end.search, folder, alive=False)
+        failed = [job for job in view.troubled if job.state == "failed"]
+        said = {job.id: joblogs.tail(store, job.id) for job in failed[-SHOWN_FAILURES:]}
+        joblogs.thin(store, joblogs.KEPT, {job.id for job in view.troubled})
     if as_json:
         print_json(summary.summary(view))
     else:
         for line in conclusion(view, repeated=end.repeated):
             typer.echo(line)
+        for job in failed[-SHOWN_FAILURES:]:
+            print_lines(_failure(job, said[job.id]))
         if folder is not None:
             typer.echo(f"report: {folder / 'report.html'}")
         elif view.samples is not None:
@@ -71,6 +84,16 @@ def conclude(end: RunEnd, store: Path, folder: Path | None, as_json: bool) -> No
     if (why := fruitless(view)) is not None:
         typer.echo(f"coldframe: search {view.name} found nothing: {why}", err=True)
         raise typer.Exit(FRUITLESS)
+
+
+def _failure(job: JobView, said: list[str]) -> Iterator[str]:
+    """Yields what a job that was given up failed with, and what it printed last."""
+    from orchestrator import rendering
+    from orchestrator.wording import brief
+
+    outcome = job.outcome or {}
+    yield f"given up: {job.words} ({job.id[:12]}): {outcome.get('reason')}: {brief(outcome.get('message', ''))}"
+    yield from rendering.last_words(said)
 
 
 def fruitless(view: SearchView) -> str | None:

@@ -79,7 +79,7 @@ class Daemon:
             fleet: the devices.
         """
         self._tasks, self._runtime, self._fleet = tasks, runtime, fleet
-        self._taker = Taker(runtime, self.store, self.memory)
+        self._taker = Taker(runtime, self.store, self.memory, self.config.log.job_bytes)
         jobs = runtime.scheduler.jobs
         self._collecting = Collecting(self.store, self.memory, jobs.values, self.config.limits.hang_seconds)
         for search, known in self.memory.searches.items():

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+import threading
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from orchestrator.observer import Silent
+from store.records.events import AnyEvent, AttemptFailed, JobFailed, JobStopped, JobSucceeded
 
 HEADING = "== "
 """What the line begins with that heads each attempt; `trainers.output` writes it."""
 LINES = 10
 TAIL_BYTES = 8192
+SAID = 200
+OFTEN = 100
+"""So many jobs end between two looks for files that are too many."""
+KEPT = 1000
+"""Files that stay where no configuration says how many."""
 
 
 class Piece(NamedTuple):
@@ -59,6 +69,12 @@ def tail(store: Path, job: str, lines: int = LINES) -> list[str]:
     return [line for line in found[latest + 1 :] if line.strip()][-lines:]
 
 
+def said(store: Path, job: str) -> str:
+    """Returns a job's last line as the end of a sentence, short enough for a message; empty if it said nothing."""
+    lines = tail(store, job, 1)
+    return f"; it said last: {' '.join(lines[0].split()):.{SAID}}" if lines else ""
+
+
 def thin(store: Path, most: int, failed: Collection[str]) -> int:
     """Removes the files of the oldest jobs until so many are left, those of failed jobs last; returns how many went."""
     found = sorted(_files(folder(store)), key=lambda one: (one[1].stem in failed, one[0]))
@@ -66,6 +82,41 @@ def thin(store: Path, most: int, failed: Collection[str]) -> int:
         with suppress(OSError):  # gone already, or the disk takes nothing: the next time will do
             file.unlink()
     return max(0, len(found) - most)
+
+
+class Thinner(Silent):
+    """The observer that keeps the files few; it removes them in a thread.
+
+    Args:
+        store: the store's folder.
+        most: files that stay.
+    """
+
+    def __init__(self, store: Path, most: int) -> None:
+        self._store, self._most = store, most
+        self._failed = set[str]()
+        self._ended = OFTEN
+        self._thread: threading.Thread | None = None
+
+    def recalled(self, sequence: int, time: float, kind: str, payload: Mapping[str, Any]) -> None:
+        """Takes note of jobs that failed."""
+        if kind in _FAILURES:
+            self._failed.add(payload["job"])
+
+    def event(self, sequence: int, time: float, event: AnyEvent) -> None:
+        """Counts attempts that ended; looks for files that are too many now and then."""
+        if isinstance(event, AttemptFailed | JobFailed):
+            self._failed.add(event.job)
+        if isinstance(event, AttemptFailed | JobFailed | JobSucceeded | JobStopped):
+            self._ended += 1
+        if self._ended >= OFTEN and (self._thread is None or not self._thread.is_alive()):
+            self._ended = 0
+            work = partial(thin, self._store, self._most, frozenset(self._failed))
+            self._thread = threading.Thread(target=work, name="thinner", daemon=True)
+            self._thread.start()
+
+
+_FAILURES = frozenset({"attempt_failed", "job_failed"})
 
 
 def _files(where: Path) -> Iterator[tuple[float, Path]]:

@@ -25,6 +25,7 @@ from orchestrator.serving import logs
 from orchestrator.serving.config import ServeConfig
 from orchestrator.serving.daemon import Daemon
 from orchestrator.serving.endpoint import Endpoint
+from orchestrator.serving.joblogs import Thinner
 from orchestrator.serving.logs import DaemonLog
 from orchestrator.serving.notify import Notifier
 from orchestrator.wording import plural
@@ -61,7 +62,8 @@ class _Serving:
         self._feed = Feed(store.journal, self._daemon.history)
         self._notifier = Notifier()
         log = DaemonLog(self._daemon.history)
-        self._observer: Observer = Several(self._daemon.seen, self._feed, log, self._metrics)
+        thinner = Thinner(store.folder, config.log.jobs)
+        self._observer: Observer = Several(self._daemon.seen, self._feed, log, thinner, self._metrics)
 
     async def run(self) -> None:
         """Runs the daemon; returns after a drain."""

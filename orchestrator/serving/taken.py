@@ -68,10 +68,11 @@ class Taker:
         runtime: what they speak to.
         store: open for writing.
         memory: what the journal says of them.
+        log_bytes: how long the file of what a job prints may become.
     """
 
-    def __init__(self, runtime: Runtime, store: Store, memory: Memory) -> None:
-        self._runtime, self._store, self._memory = runtime, store, memory
+    def __init__(self, runtime: Runtime, store: Store, memory: Memory, log_bytes: int) -> None:
+        self._runtime, self._store, self._memory, self._log_bytes = runtime, store, memory, log_bytes
         self._threads = CapacityLimiter(THREADS)
 
     async def run(self, taken: Taken) -> None:
@@ -87,7 +88,7 @@ class Taker:
             with taken.scope:
                 taken.plan = self._as_journalled(taken.plan or await self._planned(taken))
                 taken.spec, taken.phase = digest(taken.plan.spec), "running"
-                taken.turn = Turn(self._runtime, taken.plan, self._store.folder)
+                taken.turn = Turn(self._runtime, taken.plan, self._store.folder, self._log_bytes)
                 await taken.turn.open()
                 await taken.turn.search()
         except FATAL:
