@@ -26,6 +26,7 @@ epoch = 1
 attempts = {attempts}
 every = 3
 """
+EPOCH_SECONDS = 0.5  # part of the candidates, so of the result
 LONG = {"candidates": 4, "epochs": 2, "epoch_seconds": 20.0}
 
 
@@ -39,7 +40,7 @@ def at_work(daemon: Daemon, count: int = 2) -> list[psutil.Process]:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """The result of the search that nobody disturbed, and its final checkpoints."""
     folder = tmp_path_factory.mktemp("reference")
-    harness.run(serving.spec(folder, "cells", epoch_seconds=0.0), folder / "store")
+    harness.run(serving.spec(folder, "cells", epoch_seconds=EPOCH_SECONDS), folder / "store")
     return {"result": harness.result(folder / "store"), "checkpoints": harness.checkpoints(folder / "store")}
 
 
@@ -118,7 +119,7 @@ def test_a_worker_that_hangs_is_ended_before_its_job_is_given_to_another(
 ) -> None:
     """Scenarios 9 and 10: it is stopped, its time lapses, its job goes on; let go on, it has nothing to report to."""
     with Daemon(tmp_path, limits={"hang_seconds": 1.5}) as daemon:
-        search = daemon.submit(serving.spec(tmp_path, "cells", epoch_seconds=0.5))
+        search = daemon.submit(serving.spec(tmp_path, "cells", epoch_seconds=EPOCH_SECONDS))
         (hung, *_) = at_work(daemon)
         os.kill(hung.pid, signal.SIGSTOP)
         daemon.until_events(lambda seen: [e for e in seen if isinstance(e, AttemptFailed) and e.reason == "hung"])
@@ -141,7 +142,7 @@ def test_a_worker_that_was_given_up_and_wakes_later_changes_nothing(
     report of an older attempt would be dropped all the same, and counted, is in tests/orchestrator/test_scheduler.py.
     """
     with Daemon(tmp_path, limits={"hang_seconds": 1.5}, module="tests.faults.immortal") as daemon:
-        search = daemon.submit(serving.spec(tmp_path, "cells", epoch_seconds=0.5))
+        search = daemon.submit(serving.spec(tmp_path, "cells", epoch_seconds=EPOCH_SECONDS))
         (hung, *_) = at_work(daemon)
         os.kill(hung.pid, signal.SIGSTOP)
         daemon.until_events(lambda seen: [e for e in seen if isinstance(e, AttemptFailed) and e.reason == "hung"])
@@ -166,7 +167,7 @@ def test_a_worker_that_crashes_is_replaced_and_the_story_has_its_last_words(
     """Scenario 16."""
     more = FAULT.format(kind="segfault", attempts=1) if kind == "segfault" else ""
     with Daemon(tmp_path) as daemon:
-        search = daemon.submit(serving.spec(tmp_path, "cells", epoch_seconds=0.3, more=more))
+        search = daemon.submit(serving.spec(tmp_path, "cells", epoch_seconds=EPOCH_SECONDS, more=more))
         if kind == "abort":
             os.kill(at_work(daemon)[0].pid, signal.SIGABRT)
         daemon.until_ended(search)
