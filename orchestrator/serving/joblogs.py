@@ -15,7 +15,11 @@ from store.records.events import AnyEvent, AttemptFailed, JobFailed, JobStopped,
 
 HEADING = "== "
 """What the line begins with that heads each attempt; `trainers.output` writes it."""
+FATAL = "Fatal Python error: "
+"""What the line begins with in which `faulthandler` says why a process ends."""
 LINES = 10
+DUMPED = 100
+"""Lines that a dump of a stack may have."""
 TAIL_BYTES = 8192
 SAID = 200
 OFTEN = 100
@@ -70,9 +74,13 @@ def tail(store: Path, job: str, lines: int = LINES) -> list[str]:
 
 
 def said(store: Path, job: str) -> str:
-    """Returns a job's last line as the end of a sentence, short enough for a message; empty if it said nothing."""
-    lines = tail(store, job, 1)
-    return f"; it said last: {' '.join(lines[0].split()):.{SAID}}" if lines else ""
+    """Returns a job's last line as the end of a sentence, short enough for a message; empty if it said nothing.
+
+    Of a process that crashed that is what `faulthandler` called it, not the last line of the stack below it.
+    """
+    lines = tail(store, job, DUMPED)
+    words = next((line for line in reversed(lines) if line.startswith(FATAL)), lines[-1] if lines else "")
+    return f"; it said last: {' '.join(words.split()):.{SAID}}" if words else ""
 
 
 def thin(store: Path, most: int, failed: Collection[str]) -> int:

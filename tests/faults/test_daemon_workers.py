@@ -181,6 +181,7 @@ def test_a_worker_that_crashes_is_replaced_and_the_story_has_its_last_words(
         story = json.dumps(daemon.get(f"/v1/jobs/{first.job}/story"))
         assert signal_name in story
         assert words in story
+        assert f"Fatal Python error: {words}" in daemon.http.get(f"/v1/jobs/{first.job}/log").text
         assert_as_undisturbed(daemon, reference)
 
 
