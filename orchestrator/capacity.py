@@ -26,8 +26,7 @@ class Offer:
     Attributes:
         memory_bytes: all that it has; None: jobs are placed there without regard to memory.
         reserve_bytes: stays free.
-        others_bytes: taken by processes that are not ours; None if the driver does not say whose memory is whose.
-        used_bytes: taken by anyone.
+        others_bytes: taken by processes that are not ours.
         workers: worker processes that it always has; None: from one to `most_workers`, as many as fit.
         in_service: whether anything is placed on it.
         seats: worker processes that it has, or that are being started.
@@ -35,8 +34,7 @@ class Offer:
 
     memory_bytes: int | None = None
     reserve_bytes: int = 0
-    others_bytes: int | None = None
-    used_bytes: int = 0
+    others_bytes: int = 0
     workers: int | None = None
     most_workers: int = 1
     in_service: bool = True
@@ -59,6 +57,10 @@ class Capacity:
         """Whether a device is in service."""
         return device not in self.offers or self.offers[device].in_service
 
+    def is_limited(self, device: str) -> bool:
+        """Whether memory says what may be placed on a device."""
+        return device in self.offers and self.offers[device].memory_bytes is not None
+
     def need(self, job: Job, device: str) -> int:
         """Returns the bytes that a job is expected to take of a device."""
         measured = self._peaks.need(self._kind(job))
@@ -76,23 +78,26 @@ class Capacity:
 
         Args:
             job: the job.
-            device: its name.
+            device: its name; its memory is known.
             beside: the jobs of each of the device's other workers, which do one at a time.
         """
-        offer = self.offers.get(device)
-        if offer is None or offer.memory_bytes is None:
-            return True
+        offer = self.offers[device]
         jobs = list(beside)
-        needs = [max((self.need(other, device) for other in has), default=CONTEXT_BYTES) for has in jobs]
-        total, need = offer.memory_bytes - offer.reserve_bytes, self.need(job, device)
-        others = offer.others_bytes
-        if others is None:
-            others = max(0, offer.used_bytes - sum(needs))
-        room = total - others - sum(needs)
+        need = self.need(job, device)
+        room = (offer.memory_bytes or 0) - offer.reserve_bytes - offer.others_bytes - self.load(device, jobs)
         if need <= room:
             return True
-        hopeless = need > total or self._peaks.need(self._kind(job)) is None
-        return hopeless and not any(jobs) and room > CONTEXT_BYTES
+        return not any(jobs) and room > CONTEXT_BYTES and self._is_hopeless(job)
+
+    def load(self, device: str, workers: Iterable[list[Job]]) -> int:
+        """Returns the bytes that some workers of a device are expected to take; one without a job has a context."""
+        return sum(max((self.need(job, device) for job in jobs), default=CONTEXT_BYTES) for jobs in workers)
+
+    def _is_hopeless(self, job: Job) -> bool:
+        """Whether waiting for room leads nowhere: what it needs is not known, or more than any device has."""
+        open_ones = {name: offer for name, offer in self.offers.items() if offer.in_service and offer.memory_bytes}
+        fitting = [n for n, o in open_ones.items() if self.need(job, n) <= (o.memory_bytes or 0) - o.reserve_bytes]
+        return self._peaks.need(self._kind(job)) is None or not fitting
 
     def _kind(self, job: Job) -> str:
         if job.id not in self._kinds:

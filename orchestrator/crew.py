@@ -26,8 +26,10 @@ class Crew:
         self._offers[device] = offer
 
     def resize(self) -> Iterator[DeviceCommand]:
-        """Yields the workers that are to be started now."""
+        """Yields the workers that are to be started now, or to leave so that a job fits."""
         for device, offer in self._offers.items():
+            if offer.workers is None and offer.in_service:
+                yield from self._make_room(device)
             while offer.in_service and self._lacks_one(device, offer):
                 offer.seats += 1
                 yield AddWorker(device)
@@ -39,9 +41,7 @@ class Crew:
             return
         offer = self._offers.get(slot.device)
         if offer is not None and offer.workers is None and offer.seats > 1:
-            offer.seats -= 1
-            slot.leaving = "retired"
-            yield RetireWorker(worker)
+            yield self._retire(worker)
 
     def close(self, device: str, reason: Reason, message: str) -> Iterator[DeviceCommand]:
         """Ends all workers of a device; their jobs go on elsewhere, or here when it is opened again."""
@@ -64,6 +64,24 @@ class Crew:
         if offer := self._offers.get(device):
             offer.seats = max(0, offer.seats - 1)
             offer.workers = None if offer.workers is None else offer.workers - 1
+
+    def _make_room(self, device: str) -> Iterator[DeviceCommand]:
+        """Lets idle workers leave whose contexts keep the job that is next from a device."""
+        placement = self._placement
+        idle = [name for name, slot in placement.workers.items() if slot.device == device and not slot.jobs]
+        staying = [name for name in idle if not placement.workers[name].leaving]
+        first = placement.queue.peek(placement.shares)
+        if len(staying) < 2 or first is None or placement.fits_beside(first, device, staying[:1]):
+            return
+        if placement.fits_beside(first, device, idle):
+            for name in staying[1:]:
+                yield self._retire(name)
+
+    def _retire(self, worker: str) -> RetireWorker:
+        slot = self._placement.workers[worker]
+        slot.leaving = "retired"
+        self._offers[slot.device].seats -= 1
+        return RetireWorker(worker)
 
     def _slots(self, device: str) -> list[Slot]:
         return [slot for slot in self._placement.workers.values() if slot.device == device]

@@ -36,9 +36,14 @@ class CrewedScheduler(Scheduler):
         return self._react()
 
     def device_seen(self, device: str, used_bytes: int, others_bytes: int | None) -> Reaction:
-        """The driver says how much of a device's memory is taken."""
+        """The driver says how much of a device's memory is taken, and how much of that by others.
+
+        Where it does not say whose memory it is, what our jobs are not expected to take is others'.
+        """
         offer = self.placement.capacity.offers[device]
-        self.placement.capacity.offers[device] = replace(offer, used_bytes=used_bytes, others_bytes=others_bytes)
+        if others_bytes is None:
+            others_bytes = max(0, used_bytes - self.placement.load(device))
+        self.placement.capacity.offers[device] = replace(offer, others_bytes=others_bytes)
         return self._react()
 
     def device_left(self, event: DeviceLeft) -> Reaction:

@@ -199,7 +199,7 @@ class Fleet:
         return Offer(
             memory_bytes=device.memory_bytes,
             reserve_bytes=config.reserve_bytes,
-            used_bytes=device.memory_used_bytes or 0,
+            others_bytes=device.memory_used_bytes or 0,
             most_workers=config.most_workers_per_gpu,
         )
 

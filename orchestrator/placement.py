@@ -7,7 +7,7 @@ only `PATIENCE` times: then the roomiest device is kept for it until it fits.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from orchestrator.capacity import Capacity
 from orchestrator.lifecycle import Job
@@ -103,10 +103,18 @@ class Placement:
                 if ahead is not None and all(sort_of(self._jobs[job]) == slot.quick for job in (slot.jobs[0], ahead)):
                     yield from self._next_for(name)
 
-    def fits_beside(self, job: str, device: str, but: str = "") -> bool:
-        """Whether a device has the memory for a job beside what its workers, but for one, do already."""
-        beside = [slot for name, slot in self.workers.items() if slot.device == device and name != but]
-        return self.capacity.fits(self._jobs[job], device, ([self._jobs[one] for one in slot.jobs] for slot in beside))
+    def fits_beside(self, job: str, device: str, but: Collection[str] = ()) -> bool:
+        """Whether a device has the memory for a job beside what its workers, but for some, do already."""
+        limited = self.capacity.is_limited(device)
+        return not limited or self.capacity.fits(self._jobs[job], device, self._work_on(device, but))
+
+    def load(self, device: str) -> int:
+        """The memory that a device's workers are expected to take."""
+        return self.capacity.load(device, self._work_on(device, ()))
+
+    def _work_on(self, device: str, but: Collection[str]) -> list[list[Job]]:
+        slots = [slot for name, slot in self.workers.items() if slot.device == device and name not in but]
+        return [[self._jobs[job] for job in slot.jobs] for slot in slots]
 
     def is_open(self, device: str) -> bool:
         """Whether a device is in service, and no job has it for itself."""
@@ -118,20 +126,25 @@ class Placement:
 
     def _fits_on(self, worker: str) -> Callable[[str], bool]:
         device = self.workers[worker].device
-        return lambda job: self.fits_beside(job, device, but=worker)
+        return lambda job: self.fits_beside(job, device, but=(worker,))
 
     def _next_for(self, worker: str) -> Iterator[tuple[str, Job]]:
+        limited = self.capacity.is_limited(self.workers[worker].device)
+        found = self._next_that_fits(worker) if limited else self.queue.pop(self.shares)
+        if found is not None:
+            job, search = found
+            self._jobs[job].owner = search
+            yield worker, self._jobs[job]
+
+    def _next_that_fits(self, worker: str) -> tuple[str, str] | None:
         fits = self._fits_on(worker)
         first = self.queue.peek(self.shares)
         if first is None or (self._is_overdue(first) and not fits(first) and self._is_kept(worker, first)):
-            return
+            return None
         found = self.queue.pop(self.shares, fits)
-        if found is not None:
-            job, search = found
-            if job != first:
-                self._overtaken = (first, self._overtaken[1] + 1 if self._overtaken[0] == first else 1)
-            self._jobs[job].owner = search
-            yield worker, self._jobs[job]
+        if found is not None and found[0] != first:
+            self._overtaken = (first, self._overtaken[1] + 1 if self._overtaken[0] == first else 1)
+        return found
 
     def _is_overdue(self, job: str) -> bool:
         return self._overtaken[0] == job and self._overtaken[1] >= PATIENCE
