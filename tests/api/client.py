@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,10 +27,19 @@ async def remote(served: Served, token: str | None = None, **headers: str) -> As
     """A client on the TCP port, with the right token if no other is given; none for an empty one."""
     given = served.token if token is None else token
     named = headers | ({"authorization": f"Bearer {given}"} if given else {})
-    async with httpx.AsyncClient(
-        base_url=served.endpoint.tcp or "", headers=named, timeout=30, trust_env=False
-    ) as http:
+    url = served.endpoint.tcp or ""
+    async with httpx.AsyncClient(base_url=url, headers=named, timeout=30, trust_env=False) as http:
         yield http
+
+
+async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Waits until something holds, looking again and again."""
+    end = time.monotonic() + seconds
+    while True:
+        if condition():
+            return
+        assert time.monotonic() < end, "it never came to hold"
+        await asyncio.sleep(0.01)
 
 
 def problem_keys(answer: httpx.Response) -> set[str]:

