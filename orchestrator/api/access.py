@@ -81,7 +81,7 @@ class Rules:
         hosts, origins, tokens_ = found[b"host"], found[b"origin"], found[b"authorization"]
         if len(hosts) != 1 or _without_port(hosts[0]) not in self._hosts:
             return Refusal(_FORBIDDEN, "host", "the Host of this request is none of api.tcp.hosts")
-        if origins and origins != [f"{scope['scheme']}://{hosts[0]}"]:
+        if origins and origins not in ([f"http://{hosts[0]}"], [f"https://{hosts[0]}"]):  # a proxy may speak TLS for us
             return Refusal(_FORBIDDEN, "origin", "this request comes from a page of another origin")
         if tokens_:
             return Actor("token", local=False) if self._knows(tokens_) else _unauthorised("the token is not right")
