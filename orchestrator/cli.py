@@ -12,6 +12,7 @@ from orchestrator.commands import (
     cost,
     devices,
     export,
+    export_history,
     extend,
     gc,
     logs,
@@ -48,6 +49,7 @@ app.command("run")(run.run)
 app.command("prepare")(prepare.prepare)
 app.command("retrain")(retrain.retrain)
 app.command("export")(export.export)
+app.command("export-history")(export_history.export_history)
 app.command("serve")(serve.serve)
 app.command("submit")(submit.submit)
 app.command("watch")(watch.watch)

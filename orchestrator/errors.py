@@ -24,6 +24,7 @@ OrchestratorError
 ├── SimulationFailed
 ├── SimulationCrashed
 ├── SearchCrashed
+├── ExtraMissing
 ├── DaemonGone
 ├── DaemonHolds
 └── Refused
@@ -245,6 +246,13 @@ class SearchCrashed(OrchestratorError):
 
     def __init__(self, search: str, why: str) -> None:
         super().__init__(f"search {search[:12]} ended with an error in its strategy: {why}")
+
+
+class ExtraMissing(OrchestratorError):
+    """Raised when something is asked for that needs a package which is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed: pip install 'coldframe[{extra}]'")
 
 
 class DaemonGone(OrchestratorError):

@@ -17,6 +17,7 @@ COMMANDS = (
     "prepare",
     "retrain",
     "export",
+    "export-history",
     "serve",
     "submit",
     "watch",

@@ -1,0 +1,1 @@
+"""A search's history for notebooks and TensorBoard: `coldframe export-history`."""
