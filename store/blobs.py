@@ -103,11 +103,9 @@ class BlobStore:
         """
         wanted = list(dict.fromkeys(checked(digest) for digest in digests))
         with self._lock:
-            places = self._locate(wanted)
+            places = self._located(wanted)
             by_pack: dict[str, list[PackEntry]] = {}
             for digest in wanted:
-                if digest not in places:
-                    raise BlobMissing(digest)
                 first = places[digest][0]
                 by_pack.setdefault(first.pack, []).append(first.entry)
             blocks: dict[str, Array] = {}
@@ -124,10 +122,7 @@ class BlobStore:
         """
         wanted = list(dict.fromkeys(checked(digest) for digest in digests))
         with self._lock:
-            places = self._locate(wanted)
-        for digest in wanted:
-            if digest not in places:
-                raise BlobMissing(digest)
+            places = self._located(wanted)
         return {digest: places[digest][0].entry for digest in wanted}
 
     def __contains__(self, digest: str) -> bool:
@@ -245,6 +240,31 @@ class BlobStore:
             places = self.index.find(digests)
         return places
 
+    def _located(self, digests: list[str]) -> dict[str, list[Location]]:
+        """As `_locate`, but reads every pack's own index before it says that a block is missing: ours may be damaged.
+
+        Raises:
+            BlobMissing: if no pack has one of the blocks.
+        """
+        places = self._locate(digests)
+        missing = [digest for digest in digests if digest not in places]
+        if missing and (overlooked := self._in_packs(missing)):
+            self.index.remake()
+            places |= overlooked
+        for digest in digests:
+            if digest not in places:
+                raise BlobMissing(digest)
+        return places
+
+    def _in_packs(self, digests: Sequence[str]) -> dict[str, list[Location]]:
+        """Returns the places of blocks by what the packs say themselves."""
+        wanted, found = set(digests), dict[str, list[Location]]()
+        for name, entries in self._scan(self.names()):
+            for entry in entries:
+                if entry.digest in wanted:
+                    found.setdefault(entry.digest, []).append(Location(name, entry))
+        return found
+
     def _keep_fresh(self, digests: list[str]) -> set[str]:
         """Returns the blocks that are stored, after making sure that each one's pack is there and not old."""
         places = self.index.find(digests)
@@ -280,12 +300,19 @@ class BlobStore:
         # A pack whose own index is damaged is passed over here, and what the table says of it stays.
         self.index.add(self._scan({place.pack for place in places} & self.index.packs()))
         places = self.index.find([digest]).get(digest, [])
-        if not places:
+        if (data := self._first_sound(places)) is not None:
+            return data
+        overlooked = self._in_packs([digest]).get(digest, [])
+        if (data := self._first_sound(overlooked)) is not None:
+            self.index.remake()
+            return data
+        if not (places := places or overlooked):
             raise BlobMissing(digest)
-        for place in places:
-            if (data := try_block(pack_folder(self.packs, place.pack), place.entry)) is not None:
-                return data
         raise BlobCorrupt(digest, pack_folder(self.packs, places[0].pack))
+
+    def _first_sound(self, places: list[Location]) -> Array | None:
+        found = (try_block(pack_folder(self.packs, place.pack), place.entry) for place in places)
+        return next((data for data in found if data is not None), None)
 
     def _set_aside(self, pack: str) -> set[str]:
         """Moves a damaged pack away, once its sound blocks are stored anew; returns its damaged blocks."""

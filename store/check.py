@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,10 @@ from store.blocks import KnowledgePool
 from store.checkpoints import CheckpointStore
 from store.errors import BlobError, JournalError, ManifestError, StoreFailed
 from store.journal import Journal
+from store.journal_head import NAME as HEAD
+from store.journal_head import head_damage
+from store.journal_table import NAME as TABLE
+from store.journal_table import integrity
 from store.packs import CHUNK, METADATA, PackEntry, open_chunk, pack_folder, read_block, read_index
 from store.pool_roots import as_journalled, inherited
 from store.records.base import Record
@@ -21,12 +26,13 @@ from store.records.checkpoints import CheckpointManifest
 from store.roots import Roots
 
 _NAMED = 3
+_REPAIR = "`python -m store.repair` makes the file anew"
 
 
 class Problem(Record):
     """Something that is not as it was written."""
 
-    kind: Literal["journal", "pack", "block", "manifest", "checkpoint", "pool"]
+    kind: Literal["format", "journal", "pack", "block", "manifest", "checkpoint", "pool"]
     where: str = Field(description="a path or a digest")
     message: str
 
@@ -77,6 +83,8 @@ class _Check:
         self._packs = self._bytes = 0
 
     def run(self) -> CheckReport:
+        for why in store_format.unusable(self._folder):
+            self._problem("format", self._folder / store_format.NAME, why)
         # In this order, what a writer adds in the meantime can only be more than what is asked for.
         rows, roots, pool = self._journal()
         manifests = self._checkpoints.digests()
@@ -101,10 +109,19 @@ class _Check:
     def _journal(self) -> tuple[int, Roots, KnowledgePool]:
         try:
             journal = Journal(self._folder, read_only=True)
+            self._journal_files()
             return journal.count, Roots.of(journal), as_journalled(self._folder, journal)
         except JournalError as error:
             self._problem("journal", self._folder, str(error))
             return 0, Roots(), KnowledgePool.open(self._folder, read_only=True)
+
+    def _journal_files(self) -> None:
+        """Looks at what no row depends on: indexes, and the slot of the head that does not count."""
+        if why := integrity(self._folder / TABLE):
+            self._problem("journal", self._folder / TABLE, f"its rows are sound, its pages are not: {why}. {_REPAIR}")
+        with suppress(FileNotFoundError):  # nothing was written yet
+            if why := head_damage(self._folder):
+                self._problem("journal", self._folder / HEAD, f"{why}; the next events are written over it")
 
     def _all_packs(self) -> None:
         names = list(self._blobs.names())
@@ -178,7 +195,7 @@ class _Check:
 
     def _problem(
         self,
-        kind: Literal["journal", "pack", "block", "manifest", "checkpoint", "pool"],
+        kind: Literal["format", "journal", "pack", "block", "manifest", "checkpoint", "pool"],
         where: Path | str,
         message: str,
     ) -> None:

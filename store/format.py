@@ -87,6 +87,21 @@ def require(folder: Path, operation: Operation) -> None:
         raise UnsupportedFormat(folder / NAME, f"{operation} needs {', '.join(unknown)}", known)
 
 
+def unusable(folder: Path) -> list[str]:
+    """Says what this program may not do with a store, and why: in a store that it wrote itself, a sign of damage.
+
+    Raises:
+        NotAStore, UnsupportedFormat: if the folder is none, or its version is unknown here.
+    """
+    reasons = []
+    for operation in _OPERATIONS:
+        try:
+            require(folder, operation)
+        except UnsupportedFormat as error:
+            reasons.append(str(error))
+    return reasons
+
+
 def _read(folder: Path) -> Format:
     path = folder / NAME
     if not folder.is_dir():

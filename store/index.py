@@ -90,6 +90,11 @@ class BlobIndex:
         """Returns what is known of a pack's blocks."""
         return [PackEntry(*row) for row in self._run(_entries, pack)]
 
+    def remake(self) -> None:
+        """Makes the index anew from the packs: something in it proved to be wrong."""
+        self._connection.close()
+        self._connection = self._open(anew=True)
+
     def close(self) -> None:
         """Closes the file."""
         self._connection.close()
@@ -100,8 +105,7 @@ class BlobIndex:
         except _ERRORS as error:
             if not _is_useless(error):
                 raise self._failure(error) from error
-        self._connection.close()
-        self._connection = self._open(anew=True)
+        self.remake()
         return work(self._connection, argument)
 
     def _failure(self, error: Exception) -> StoreFull | StoreFailed:

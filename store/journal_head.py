@@ -43,6 +43,20 @@ def read_head(folder: Path) -> HeadState | None:
     return max((slot for slot in slots if slot is not None), default=None)
 
 
+def head_damage(folder: Path) -> str:
+    """Says what in a store's head file is not as it was written; empty if nothing. One sound slot is enough to go on.
+
+    Raises:
+        FileNotFoundError: if there is no head file.
+    """
+    data = (folder / NAME).read_bytes()
+    slots = [data[start : start + _SLOT_SIZE] for start in (0, _SLOT_SIZE)]
+    bad = sum(_decode(slot[:_SLOT_USED]) is None or slot[_SLOT_USED:].strip(b"\0") != b"" for slot in slots)
+    if len(data) != 2 * _SLOT_SIZE:
+        return f"it has {len(data)} bytes instead of {2 * _SLOT_SIZE}"
+    return f"{bad} of its 2 slots {'is' if bad == 1 else 'are'} not as written" if bad else ""
+
+
 def create_head(folder: Path, state: HeadState) -> None:
     """Writes a head file with both slots alike, in place of one that may be there."""
     slot = _encode(state).ljust(_SLOT_SIZE, b"\0")

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -174,6 +175,24 @@ def walk(connection: sqlite3.Connection, path: Path, acknowledged: HeadState) ->
         if sequence == acknowledged.rows and own != acknowledged.hash:
             raise JournalCorrupt(path, sequence, "is not the row that was acknowledged under this number")
     return HeadState(sequence, own)
+
+
+def integrity(path: Path) -> str:
+    """Says what SQLite finds wrong with the table's indexes and pages; empty if nothing, or if there is no table.
+
+    The chain of hashes covers the rows, and nothing but them; a damaged index can hide rows from who asks for some.
+
+    Raises:
+        StoreReadOnly: if it cannot be read where it lies.
+    """
+    if not path.exists():
+        return ""
+    try:
+        with closing(connect_for_reading(path)) as connection:
+            found = [str(line) for (line,) in connection.execute("PRAGMA integrity_check(3)")]
+    except ERRORS as error:
+        return str(error)
+    return "" if found == ["ok"] else "; ".join(found)
 
 
 def reading_error(path: Path, error: Exception, sequence: int | None = None) -> Exception:

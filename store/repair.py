@@ -29,6 +29,7 @@ from store.journal_table import (
     connect_for_writing,
     has_rows,
     insert,
+    integrity,
     sound_rows,
 )
 from store.lock import StoreLock
@@ -58,7 +59,8 @@ def repair(folder: Path) -> Repaired:
     with StoreLock(folder, "repair"), disk_errors(folder):
         try:
             rows = Journal(folder, read_only=True).count
-            return Repaired(rows, rows, None)
+            if not integrity(folder / NAME):
+                return Repaired(rows, rows, None)
         except JournalError:
             pass
         acknowledged = _acknowledged(folder)
