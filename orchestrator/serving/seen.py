@@ -30,7 +30,7 @@ class Seen(Silent):
     """
 
     def __init__(self, heard: Callable[[AnyEvent], None]) -> None:
-        self.history = History()
+        self.history = History(stories=False)
         self.far: dict[str, Progressed] = {}
         self._heard = heard
 
