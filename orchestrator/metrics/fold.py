@@ -213,6 +213,8 @@ class Fold:
         return share * iterations / steps
 
     def _spent(self, how: str, epochs: float) -> None:
+        if not epochs:
+            return
         self._families.store_epochs.labels(how).inc(epochs)
         if self._live:
             self._families.epochs.labels(how).inc(epochs)
@@ -227,4 +229,6 @@ def _batch(recipe: Any) -> int:
 
 
 def _of(value: Any, name: str) -> Any:
+    if type(value) is dict:  # most are: a start folds all of the journal's rows
+        return value.get(name)
     return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)

@@ -67,7 +67,8 @@ class _Serving:
 
     async def run(self) -> None:
         """Runs the daemon; returns after a drain."""
-        await to_thread.run_sync(recall, self._store, self._daemon.memory, self._observer)
+        early = Several(self._daemon.seen, self._metrics)  # the others have nothing to do with what is over
+        await to_thread.run_sync(recall, self._store, self._daemon.memory, early)
         self._store.journal.on_commit(self._metrics.journal_committed)
         fleet = await Fleet.find(self._config.devices, self._store.folder)
         knowledge = Knowledge(self._store, self._config.limits.pool_bytes)
