@@ -23,6 +23,8 @@ from store.records.requests import Train
 from store.sweeping import GcReport
 
 HOUR = 3600.0
+LEAST_SECONDS = 600.0
+"""A worker is given at least so long from a checkpoint's blocks to its manifest."""
 _NOTE_SECONDS = 60.0
 _FEW_FREED = 1 << 20
 
@@ -65,11 +67,12 @@ class Collecting:
         store: open for writing by this process.
         memory: what is known of checkpoints; it forgets those that go.
         jobs: gives the jobs under way.
-        least_seconds: the shortest grace period: no worker that lives is silent for so long.
+        least_seconds: a worker that is silent for so long is killed; a grace period is never shorter, nor than ten
+            minutes.
     """
 
     def __init__(self, store: Store, memory: Memory, jobs: Callable[[], Iterable[Job]], least_seconds: float) -> None:
-        self._store, self._memory, self._jobs, self._least = store, memory, jobs, least_seconds
+        self._store, self._memory, self._jobs, self._least = store, memory, jobs, max(LEAST_SECONDS, least_seconds)
         self._lock = anyio.Lock()
         self._clock = Clock()
 

@@ -96,8 +96,16 @@ class StorePool:
         """What the pool holds, and what it was asked for."""
         return self._pool.statistics()
 
+    def flush(self) -> None:
+        """Makes durable all that happened.
+
+        Raises:
+            StoreFull, StoreReadOnly, StoreFailed: if the disk refuses.
+        """
+        self._pool.flush()
+
     def close(self) -> None:
-        """Writes what waits, and closes the pool."""
+        """Writes what waits, as far as there is room, and closes the pool."""
         self._pool.close()
 
     def _take(self, row: RawRow) -> None:

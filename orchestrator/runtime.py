@@ -7,10 +7,11 @@ is the next transaction (group commit).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 import anyio
 from anyio import to_thread
@@ -55,6 +56,8 @@ MANY_STATES = 64
 """States of computations between two removals: of FNAS's agent about 230 MB."""
 GRACE_SECONDS = 600.0
 """A worker is given at least so long from a checkpoint's blocks to its manifest."""
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -205,6 +208,14 @@ class Runtime:
         candidates = (job.request.candidate for job in self.scheduler.jobs.values())
         initial = (one for candidate in candidates if candidate is not None for one in candidate.initial)
         return {one.partition("=")[2].partition("/")[0] for one in initial}
+
+    async def when_there_is_room(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Does something that writes, and tries it again until the disk has room for it.
+
+        Raises:
+            StoreFull, StoreReadOnly: if there is none and the daemon is leaving.
+        """
+        return await self._ledger.when_there_is_room(write)
 
     async def remove_superseded(self, least: int = MANY_STATES, grace_seconds: float | None = None) -> None:
         """Removes the states of computations that nothing goes on from, if so many were made since the last time.

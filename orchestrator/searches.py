@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Any, Protocol, TypeVar
 
 import anyio
 
@@ -16,6 +16,8 @@ from store.records.outcomes import AnyOutcome
 from store.records.requests import AnyRequest, describe
 from strategies.errors import ReplayDiverged
 from strategies.run import Handle
+
+T = TypeVar("T")
 
 
 class Daemon(Protocol):
@@ -34,6 +36,10 @@ class Daemon(Protocol):
 
     def ask(self, search: str, index: int, request: AnyRequest) -> Reaction:
         """The scheduler's reaction to a request."""
+        ...
+
+    async def when_there_is_room(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Does something that writes, and tries it again until the disk has room for it."""
         ...
 
     async def remove_superseded(self) -> None:
@@ -155,7 +161,8 @@ class SearchPort:
         recorded = self._daemon.memory.searches[self.search].inheritance(call)
         if recorded is not None:
             return self._same_blocks(recorded, call, query)
-        found, lost = await self._daemon.knowledge.match(self.search, query)
+        knowledge = self._daemon.knowledge
+        found, lost = await self._daemon.when_there_is_room(lambda: knowledge.match(self.search, query))
         await self._daemon.commit(*lost, WeightsMatched(search=self.search, call=call, inheritance=found))
         return found
 
@@ -169,9 +176,10 @@ class SearchPort:
         """
         recorded = self._daemon.memory.searches[self.search].pooled.get(call)
         if recorded is None:
-            held = await self._daemon.knowledge.held(contribution)
+            knowledge = self._daemon.knowledge
+            held = await self._daemon.when_there_is_room(lambda: knowledge.held(contribution))
             await self._daemon.commit(WeightsPooled(search=self.search, call=call, contribution=held))
-            await self._daemon.knowledge.follow(self._daemon.starts())
+            await self._daemon.when_there_is_room(lambda: knowledge.follow(self._daemon.starts()))
         elif recorded != contribution.checkpoint:
             asked = f"those of checkpoint {contribution.checkpoint[:12]}"
             raise ReplayDiverged(f"contribution of call {call}", f"blocks of checkpoint {recorded[:12]}", asked)

@@ -55,7 +55,9 @@ def _evict(folder: Path, quota_bytes: int) -> Evicted:
     from store.roots import Roots
 
     with Store.open(folder, write=True) as store, closing(StorePool(store)) as pool:
-        return pool.evict(quota_bytes, Roots.of(store.journal).inherited.by_manifest())
+        taken = pool.evict(quota_bytes, Roots.of(store.journal).inherited.by_manifest())
+        pool.flush()  # else they would be there again
+        return taken
 
 
 def _lines(found: PoolStatistics, taken: Evicted | None) -> Iterator[str]:
