@@ -165,8 +165,8 @@ class Placement:
 
     def _quietest(self) -> str:
         """The device that a job which must be alone waits for; the others go on meanwhile."""
-        devices = {slot.device for slot in self.workers.values() if self.capacity.is_open(slot.device)}
-        return min(devices, key=lambda name: (len(self.jobs_on(name)), name))
+        slots = [slot for slot in self.workers.values() if not slot.leaving and self.capacity.is_open(slot.device)]
+        return min({slot.device for slot in slots}, key=lambda name: (len(self.jobs_on(name)), name))
 
 
 def sort_of(job: Job) -> Sort:

@@ -132,6 +132,8 @@ class PlacementMachine(RuleBasedStateMachine):
         for _ in range(3 * len(self.requests) + 3):
             self.delays_end()
             self.machine.start()
+            for name in [name for name, slot in self.machine.made.workers.items() if slot.leaving == "broken"]:
+                self.machine.lose(name, "device", "left")
             for key in sorted(self.machine.running()):
                 if key in self.machine.running():
                     self.machine.finish(self.requests[key], KINDS[self.requests[key].candidate.recipe.batch_size])
