@@ -44,6 +44,15 @@ class Browser:
         self.complaints: list[str] = []
         self.asked: list[str] = []
 
+    def forget(self) -> None:
+        """Leaves the page, the token that it kept, and what was logged."""
+        if self.driver.current_url.startswith("http"):
+            self.script("sessionStorage.clear()")
+        self.driver.get("about:blank")
+        for kind in ("browser", "performance"):
+            self.driver.get_log(kind)
+        self.complaints, self.asked = [], []
+
     # What it looks like
 
     def look(self, width: int, scheme: Scheme = "light", height: int = 900) -> None:
@@ -55,10 +64,6 @@ class Browser:
             {"name": "prefers-reduced-motion", "value": "reduce"},
         ]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-    def picture(self, path: Path, height: int) -> None:
-        """Saves what the window shows."""
-        path.write_bytes(self.driver.get_screenshot_as_png())
 
     # What is on it
 
@@ -119,8 +124,8 @@ class Browser:
         """What axe-core finds, each with the elements that it finds it at."""
         source = (resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
         self.script(source + "\nwindow.axe = axe;")
-        run = "const done = arguments[0]; axe.run(document).then((found) => done(found.violations), (error) => done(String(error)))"
-        found = self.driver.execute_async_script(run)
+        run = "axe.run(document).then((found) => done(found.violations), (why) => done(`${why}`))"
+        found = self.driver.execute_async_script(f"const done = arguments[0]; {run}")
         assert isinstance(found, list), found
         return [f"{one['id']}: {one['help']}: {[node['html'][:160] for node in one['nodes']]}" for one in found]
 

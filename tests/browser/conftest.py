@@ -1,4 +1,4 @@
-"""A window for each test, and a daemon on loopback TCP with a search that runs."""
+"""A window, and a daemon on loopback TCP with a search that runs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,7 @@ import pytest
 from tests.browser import chromium
 from tests.browser.chromium import Browser
 from tests.faults.serving import Daemon
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    (tmp_path / "profile").mkdir()
-    with chromium.browser(tmp_path / "profile") as window:
-        window.look(chromium.WIDE)
-        yield window
+from tests.system import harness
 
 
 def free_port() -> int:
@@ -48,11 +41,30 @@ class Served(Daemon):
         return (self.folder / "token").read_text().strip()
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Served]:
+def search(daemon: Served, name: str, *, cycles: int = 400, epoch_seconds: float = 0.1) -> str:
+    """Hands in a search that outlasts the tests; returns its id."""
+    return daemon.submit(harness.econas(daemon.folder, name=name, cycles=cycles, epoch_seconds=epoch_seconds))
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A daemon that trains a search called `digits`."""
     if why := chromium.missing():
         pytest.skip(why)
-    folder = tmp_path / "daemon"
-    folder.mkdir()
-    with Served(folder) as running:
+    with Served(tmp_path_factory.mktemp("daemon")) as running:
+        search(running, "digits")
         yield running
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with chromium.browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def browser(window: Browser) -> Browser:
+    """A wide window in light, that has seen nothing yet."""
+    window.forget()
+    window.look(chromium.WIDE)
+    return window

@@ -29,6 +29,7 @@ class Page {
     this.skew = 0; // seconds that the daemon's clock is ahead of this one
     this.unlocked = false;
     this.dirty = false;
+    this.began = null; // the journal's last event when the stream was first opened
     this.painting = null;
     this.due = null;
     this.asked = 0;
@@ -71,7 +72,7 @@ class Page {
     document.addEventListener("click", (event) => this.clicked(event));
     document.addEventListener("submit", (event) => this.submitted(event));
     new ResizeObserver(() => this.paint()).observe(at("main"));
-    document.addEventListener("visibilitychange", () => this.refresh());
+    document.addEventListener("visibilitychange", () => this.seen(document.visibilityState === "visible"));
     setInterval(() => this.paint(), REFRESH_MS); // time goes on where nothing happens
     this.route(false);
     await this.enter();
@@ -93,6 +94,13 @@ class Page {
       setTimeout(() => this.enter(), REFRESH_MS);
     }
     this.frame();
+  }
+
+  /** A tab that nobody sees lets go of its stream: a browser has six connections to a daemon for all its tabs. */
+  seen(visible) {
+    if (!visible) this.stream.stop();
+    else if (this.began !== null && !this.stream.running) this.stream.start(this.stream.last);
+    this.refresh();
   }
 
   async look() {
@@ -281,6 +289,10 @@ class Page {
   }
 
   async clicked(event) {
+    if (event.target.closest(".skip")) { // its address would be taken for that of a view
+      event.preventDefault();
+      at("main").focus();
+    }
     const target = event.target.closest("button[data-action]");
     if (!target) return;
     const { action, search, name } = target.dataset;
