@@ -119,10 +119,10 @@ class Daemon:
             UnknownSearch: if there is no such search.
         """
         self._require(search)
-        now = anyio.current_time()
+        now, taken = anyio.current_time(), self._taken.get(search)
         circumstances = waits.Circumstances(
             scheduler=self._runtime.scheduler,
-            taken=self._taken.get(search),
+            reading=(0, 0) if taken is None else taken.reading if taken.phase == "preparing" else None,
             trouble=self._runtime.trouble,
             draining=bool(self.draining),
             out=[device for device in self.devices() if device.state == "out of service"],

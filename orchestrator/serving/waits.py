@@ -10,7 +10,6 @@ from orchestrator.memory import Memory, SearchMemory
 from orchestrator.scheduler import Scheduler
 from orchestrator.serving.orders import standing
 from orchestrator.serving.service import DeviceState, Wait
-from orchestrator.serving.taken import Taken
 from orchestrator.wording import duration, plural
 
 GO_ON = "`coldframe resume {}`"
@@ -23,7 +22,7 @@ class Circumstances:
 
     Attributes:
         scheduler: of the jobs.
-        taken: the search in the daemon's hands, if it is.
+        reading: how many files of its data are read, and of how many; None if the search is past that.
         trouble: why the journal takes nothing; None if it does.
         draining: whether the daemon leaves.
         out: devices out of service.
@@ -31,7 +30,7 @@ class Circumstances:
     """
 
     scheduler: Scheduler
-    taken: Taken | None
+    reading: tuple[int, int] | None
     trouble: Exception | None
     draining: bool
     out: Sequence[DeviceState]
@@ -64,8 +63,8 @@ def served(search: str, memory: Memory, now: Circumstances) -> list[Wait]:
     if now.trouble is not None or now.scheduler.paused is not None:
         why = str(now.trouble or now.scheduler.paused)
         return [Wait(f"the store's disk takes nothing: {why}", "room on the disk; then it goes on by itself")]
-    if now.taken is None or now.taken.phase == "preparing":
-        return [_preparing(now.taken)]
+    if now.reading is not None:
+        return [_preparing(*now.reading)]
     return list(_under_way(search, memory, now))
 
 
@@ -81,8 +80,7 @@ def _held_back(known: SearchMemory) -> Wait | None:
     return None
 
 
-def _preparing(taken: Taken | None) -> Wait:
-    done, total = taken.reading if taken is not None else (0, 0)
+def _preparing(done: int, total: int) -> Wait:
     far = f": {done:,} of {total:,} files" if total else ""
     return Wait(f"its data are being read{far}", "nothing to do: it starts when they are")
 
@@ -128,10 +126,11 @@ def _busy(search: str, memory: Memory, scheduler: Scheduler, waiting: int) -> Wa
     ]
     higher = [name for name, _ in others if scheduler.shares[name].priority > share.priority]
     words = ", ".join(f"{memory.searches[name].spec['name']} ({count})" for name, count in others[:SHOWN])
-    what = f"{plural(waiting, 'job')} wait: all workers are busy with jobs of {words or 'its own that are stopping'}"
+    whose = words or "its own that are stopping"
+    what = f"{plural(waiting, 'job')} could start, but all workers are busy with jobs of {whose}"
     if higher:
         names = ", ".join(str(memory.searches[name].spec["name"]) for name in higher[:SHOWN])
         return Wait(
-            what, f"{names} of higher priority needs fewer workers, or `coldframe priority` changes who goes first"
+            what, f"{names}, of higher priority, needs fewer workers, or `coldframe priority` changes who goes first"
         )
     return Wait(what, "one of these jobs ends: the searches share by weight")
