@@ -20,6 +20,7 @@ from orchestrator.api.guard import Guard
 from orchestrator.api.meter import Meter
 from orchestrator.api.openapi import describe
 from orchestrator.api.operations import Operation
+from orchestrator.api.schemas import DescriptionShape
 from orchestrator.serving.service import Service
 
 ACCESS = "/v1/access"
@@ -56,7 +57,7 @@ def _description(others: list[Operation]) -> Operation:
     async def openapi(request: Request) -> Response:
         return Response(body, media_type=JSON)
 
-    own = Operation("GET", "/v1/openapi.json", "This description", openapi, media=(JSON,))
+    own = Operation("GET", "/v1/openapi.json", "This description", openapi, DescriptionShape)
     body = dumps(describe([*others, own], metadata.version("coldframe")))
     return own
 

@@ -284,3 +284,10 @@ class EventsShape(Shape):
 
 class ReportShape(Shape):
     """`coldframe gc --json` or `coldframe check --json`."""
+
+
+class DescriptionShape(Shape):
+    """OpenAPI 3.1."""
+
+    openapi: str
+    paths: dict[str, Any]

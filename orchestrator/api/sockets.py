@@ -23,8 +23,10 @@ def unix(path: Path, config: ApiConfig) -> socket.socket:
     system lets everyone connect, and the uid of each connection decides (`access.Rules`).
 
     Raises:
-        EndpointUnusable: if somebody listens there, something else lies there, or it cannot be bound.
+        EndpointUnusable: if somebody listens there, something else lies there, it cannot be bound, or no group is
+            called so.
     """
+    group = None if config.group is None else group_id(config.group)
     _clear(path)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
@@ -36,7 +38,7 @@ def unix(path: Path, config: ApiConfig) -> socket.socket:
     finally:
         os.umask(before)
     try:
-        _open_to_others(path, config)
+        _open_to_others(path, config, group)
     except OSError as error:
         bound.close()
         raise EndpointUnusable(str(path), f"cannot be given to api.group: {error.strerror}") from error
@@ -102,10 +104,9 @@ def _clear(path: Path) -> None:
         path.unlink()
 
 
-def _open_to_others(path: Path, config: ApiConfig) -> None:
+def _open_to_others(path: Path, config: ApiConfig, group: int | None) -> None:
     folder = 0o700
-    if config.group is not None:
-        group = group_id(config.group)
+    if group is not None:
         os.chown(path, -1, group)
         os.chown(path.parent, -1, group)
         folder |= 0o010
