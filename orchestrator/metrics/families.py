@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import product
 from typing import Any, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from store.records.outcomes import Reason
 
@@ -61,12 +61,6 @@ class Families:
             "Epochs trained, and those spared: resumed over, answered from memo, inherited from other networks.",
             "how",
         )
-        self.store_epochs = Gauge(
-            "coldframe_store_epochs",
-            "Epochs trained and spared, as in coldframe_epochs_total, over the whole journal.",
-            ["how"],
-            registry=registry,
-        )
         self.fenced = counter("fenced_results", "Reports of attempts that were no longer their job's; all ignored.")
         self.quarantined = counter("checkpoints_quarantined", "Checkpoints that could not be read back.")
         self.checkpoints = counter("checkpoints_saved", "Checkpoints committed.")
@@ -105,7 +99,6 @@ class Families:
             (self.queue, kinds),
             (self.run, product(KINDS, ENDS)),
             (self.epochs, [(how,) for how in EPOCHS]),
-            (self.store_epochs, [(how,) for how in EPOCHS]),
             (self.worker_ends, [*reasons, (LEFT,)]),
             (self.pool_blocks, [(answer,) for answer in BLOCKS]),
         ]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.metrics.families import Families
+from orchestrator.metrics.families import EPOCHS, Families
 from orchestrator.views import History
 from store.records.messages import Progress
 
@@ -39,6 +39,11 @@ class Fold:
         families: the counters.
         history: gives the outcomes that memo answers repeat.
         clock: monotonic, in seconds.
+
+    Attributes:
+        best: the best accuracy of each search.
+        rates: images per second of each running job.
+        epochs: trained and spared, over the whole journal.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class Fold:
     ) -> None:
         self.best: dict[str, float] = {}
         self.rates: dict[str, float] = {}
+        self.epochs = dict.fromkeys(EPOCHS, 0.0)
         self._families, self._history, self._clock = families, history, clock
         self._jobs: dict[str, _Job] = {}
         self._covered: dict[str, dict[str, int]] = {}
@@ -215,8 +221,8 @@ class Fold:
     def _spent(self, how: str, epochs: float) -> None:
         if not epochs:
             return
-        self._families.store_epochs.labels(how).inc(epochs)
-        if self._live:
+        self.epochs[how] += epochs
+        if self._live and epochs:
             self._families.epochs.labels(how).inc(epochs)
 
     def _now(self) -> float | None:
@@ -231,4 +237,4 @@ def _batch(recipe: Any) -> int:
 def _of(value: Any, name: str) -> Any:
     if type(value) is dict:  # most are: a start folds all of the journal's rows
         return value.get(name)
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from orchestrator.lifecycle import TERMINAL, JobState
 from orchestrator.metrics.families import KINDS
+from orchestrator.metrics.fold import Fold
 from orchestrator.metrics.sizes import Sizes
 from orchestrator.serving.service import DeviceState, Health, ServedSearch, Service
 from orchestrator.views import History
@@ -32,6 +33,7 @@ class Snapshot:
     Attributes:
         names: of the searches that are shown by themselves.
         rate: images per second of all workers together.
+        epochs: trained and spared, over the whole journal.
     """
 
     searches: Sequence[ServedSearch]
@@ -41,10 +43,11 @@ class Snapshot:
     names: Mapping[str, str]
     best: Mapping[str, float]
     rate: float
+    epochs: Mapping[str, float]
     sizes: Sizes
 
 
-def snapshot(service: Service, best: Mapping[str, float], rate: float, sizes: Sizes) -> Snapshot:
+def snapshot(service: Service, fold: Fold, sizes: Sizes) -> Snapshot:
     """Asks the daemon for all of it."""
     searches = service.searches()
     shown = _shown(searches, service.history, time.time())
@@ -54,8 +57,9 @@ def snapshot(service: Service, best: Mapping[str, float], rate: float, sizes: Si
         devices=service.devices(),
         health=service.health(),
         names=shown,
-        best={search: best[search] for search in shown if search in best},
-        rate=rate,
+        best={search: fold.best[search] for search in shown if search in fold.best},
+        rate=sum(fold.rates.values()),
+        epochs=dict(fold.epochs),
         sizes=sizes,
     )
 
@@ -144,6 +148,12 @@ _TABLE: tuple[tuple[str, str, Sequence[str], _Values], ...] = (
     ("searches", "Searches of the store, by status.", ("status",), _searches),
     ("search_best_accuracy", "Best validation accuracy of a search's networks so far.", _SEARCH, _best),
     ("search_done_ratio", "How far a search's strategy says it is, from 0 to 1.", _SEARCH, _done),
+    (
+        "store_epochs",
+        "Epochs trained and spared, as in coldframe_epochs_total, over the whole journal.",
+        ("how",),
+        lambda seen: (((how,), epochs) for how, epochs in seen.epochs.items()),
+    ),
     ("jobs", "Jobs that have not ended, by state.", ("state", "kind"), _jobs),
     ("images_per_second", "Training images of all workers together.", (), lambda seen: [((), seen.rate)]),
     ("health", "1 for what the daemon says of itself.", ("status",), _health),

@@ -117,7 +117,7 @@ class Metrics:
         if request.method not in ("GET", "HEAD"):
             response: Response = PlainTextResponse("only GET and HEAD\n", 405, {"Allow": "GET, HEAD"})
         else:
-            self._seen = snapshot(self._service, self._fold.best, sum(self._fold.rates.values()), self._sizes)
+            self._seen = snapshot(self._service, self._fold, self._sizes)
             response = await to_thread.run_sync(_text, self.registry, request.headers)
         await response(scope, receive, send)
 

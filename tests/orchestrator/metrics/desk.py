@@ -92,8 +92,8 @@ class Desk:
             self.observer.recalled(self._sequence, time, event.type, event.model_dump(mode="python"))
 
     def families(self, sizes: Sizes | None = None) -> dict[str, Metric]:
-        metrics, fold = self.metrics, self.metrics._fold
-        metrics._seen = snapshot(metrics._service, fold.best, sum(fold.rates.values()), sizes or Sizes())
+        metrics = self.metrics
+        metrics._seen = snapshot(metrics._service, metrics._fold, sizes or Sizes())
         return parsed(generate_latest(metrics.registry).decode())
 
     def values(self) -> dict[str, float]:
