@@ -100,7 +100,7 @@ class Fold:
         if answer == "memo":
             self._answered(event["search"], name)
             return
-        job = self._jobs.setdefault(name, _Job())
+        job = self._job(name)
         job.kind = kind
         if event["search"] not in job.searches:
             job.searches.append(event["search"])
@@ -131,8 +131,14 @@ class Fold:
 
     # Jobs
 
+    def _job(self, name: str) -> _Job:
+        job = self._jobs.get(name)
+        if job is None:
+            job = self._jobs[name] = _Job()
+        return job
+
     def _job_started(self, event: Payload) -> None:
-        job = self._jobs.setdefault(event["job"], _Job())
+        job = self._job(event["job"])
         job.started = self._now()
         epoch = event.get("epoch", 0)
         self._spent("resumed", max(0, epoch - job.covered))
@@ -163,7 +169,7 @@ class Fold:
         self._ended(event["job"], job, "succeeded", event["seconds"])
 
     def _attempt_failed(self, event: Payload) -> None:
-        job = self._jobs.setdefault(event["job"], _Job())
+        job = self._job(event["job"])
         self._attempt_ended(event["job"], job, "failed", None)
         job.failed, job.waiting = event["reason"], self._now()
         if self._live:
@@ -177,7 +183,7 @@ class Fold:
 
     def _job_stopped(self, event: Payload) -> None:
         """The job stays: if it is asked for again, what it has trained was not spared by another."""
-        job = self._jobs.setdefault(event["job"], _Job())
+        job = self._job(event["job"])
         self._ended(event["job"], job, "stopped", None)
         job.waiting = job.failed = None
 
