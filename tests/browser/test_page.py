@@ -211,7 +211,7 @@ def test_it_says_when_the_daemon_is_away_and_goes_on_when_it_is_back(browser: Br
         assert "does not answer" in browser.text("#notice")
         assert "digits" in browser.text(".searches")  # what was known stays
         trained = number(readout(browser, "Epochs trained"))
-        daemon.start()
+        daemon.spawn()
         browser.until(lambda: browser.text("#link") == "live", 60)
         browser.until(lambda: number(readout(browser, "Epochs trained")) > trained, 60)
         assert browser.script("return document.querySelector('#notice').hidden && window.marked") is True
@@ -257,3 +257,11 @@ def test_the_parser_takes_a_stream_cut_anywhere(browser: Browser, daemon: Served
         });"""
     found = browser.driver.execute_async_script(code)
     assert found == [[["message", "7", '{"a":\n1}'], ["progress", "", "{}"], ["message", "8", "x"]]]
+
+
+def test_fifty_searches_and_thousands_of_candidates_are_drawn_in_a_blink(browser: Browser, daemon: Served) -> None:
+    opened(browser, daemon)
+    took = browser.driver.execute_async_script((Path(__file__).parent / "many.js").read_text())
+    assert took["nodes"] > 500
+    assert took["overview"] < 250, took  # milliseconds, the median of repaints, on a machine that may be busy
+    assert took["search"] < 250, took

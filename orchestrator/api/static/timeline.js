@@ -6,6 +6,7 @@ import { clock, duration } from "./words.js";
 
 const TALL = 22;
 const LOOKS = 6;
+const NARROW = 2; // CSS pixels
 
 /** Gives each search that appears a colour of its own, the same for as long as the page is open. */
 export class Colours {
@@ -58,15 +59,50 @@ function lane(worker, seen, at, { doing, now, from, width, colours }) {
     h("div", {}, h("div", { class: "who" }, worker.worker), h("div", { class: "now" }, doing)),
     s("svg", { viewBox: `0 0 ${width} ${TALL}`, height: TALL, preserveAspectRatio: "none", role: "img", "aria-label": label },
       s("rect", { class: "track", width, height: TALL, rx: 2 }),
-      seen.map((one) => segment(one, at, now, colours))));
+      bars(joined(seen, at, now), at, now, colours)));
 }
 
-function segment(one, at, now, colours) {
+/** A bar for each attempt that is wide enough to point at; the narrow ones of one look are one path. */
+function bars(attempts, at, now, colours) {
+  const narrow = new Map();
+  const wide = [];
+  for (const one of attempts) {
+    const [x, width] = extent(one, at, now);
+    if (width >= NARROW * 2) wide.push(segment(one, x, width, now, colours));
+    else narrow.set(look(one, colours), `${narrow.get(look(one, colours)) ?? ""}M${x} 2h${width}v${TALL - 4}h-${width}z`);
+  }
+  return [...[...narrow].map(([name, path]) => s("path", { class: name, d: path })), ...wide];
+}
+
+function extent(one, at, now) {
   const x = at(one.start);
-  const open = one.end === null || one.end === undefined;
-  const look = ["job", `fill-${colours.of(one.search)}`, open ? "open" : "", one.outcome === "failed" ? "failed" : ""].join(" ").trim();
-  return s("rect", { class: look, x, y: 2, width: Math.max(at(one.end ?? now) - x - 0.6, 0.8), height: TALL - 4, rx: 1 },
-    s("title", {}, `${one.words}, ${open ? "under way for" : one.outcome + " after"} ${duration((one.end ?? now) - one.start)}, from ${clock(one.start)}`));
+  return [x, Math.round(Math.max(at(one.end ?? now) - x - 0.6, 0.8) * 10) / 10];
+}
+
+function look(one, colours) {
+  return ["job", `fill-${colours.of(one.search)}`, one.end === null ? "open" : "", one.outcome === "failed" ? "failed" : ""].filter(Boolean).join(" ");
+}
+
+/** Attempts that could not be told apart, as one bar: thousands of bars are drawn as a few hundred. */
+function joined(seen, at, now) {
+  const found = [];
+  for (const one of seen) {
+    const before = found[found.length - 1];
+    const end = one.end ?? now;
+    const alike = before && before.end !== null && one.end !== null && before.search === one.search && before.outcome === one.outcome;
+    if (alike && at(end) - at(before.end) < NARROW && at(one.start) - at(before.end) < NARROW) {
+      before.end = end;
+      before.count += 1;
+    } else found.push({ ...one, count: 1 });
+  }
+  return found;
+}
+
+function segment(one, x, width, now, colours) {
+  const seconds = duration((one.end ?? now) - one.start);
+  const words = one.end === null ? `${one.words}, under way for ${seconds}` : `${one.words}, ${one.outcome} after ${seconds}`;
+  return s("rect", { class: look(one, colours), x, y: 2, width, height: TALL - 4, rx: 1 },
+    s("title", {}, one.count > 1 ? `${one.count} attempts, from ${clock(one.start)} to ${clock(one.end)}` : `${words}, from ${clock(one.start)}`));
 }
 
 function ruler(minutes, width) {
