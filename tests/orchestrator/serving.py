@@ -73,7 +73,7 @@ async def serving(folder: Path, workers: int = 1, **limits: Any) -> AsyncIterato
 
 async def until(happened: Callable[[], object]) -> None:
     """Looks again and again until something is so; the caller's deadline ends that."""
-    while not happened():
+    while not happened():  # noqa: ASYNC110 - what is waited for is not always an event
         await anyio.sleep(0.01)
 
 

@@ -1,0 +1,112 @@
+"""A daemon's searches: together, paused, stopped, extended, and those that go wrong. Real workers, no API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from orchestrator.errors import Draining, SpecError, TotalLowered, WrongState
+from orchestrator.serving.daemon import Daemon
+from orchestrator.serving.service import Submission
+from store.records.events import CheckpointSaved, JobStarted, JobStopped, SearchFinished, SearchStarted
+from tests.orchestrator.serving import ANN, BOB, journal, serving, status, submission, until
+from tests.system import harness
+
+pytestmark = pytest.mark.timeout(120)
+
+
+async def finished(daemon: Daemon, *searches: str) -> None:
+    await until(lambda: all(status(daemon, search) == "finished" for search in searches))
+
+
+def alone(folder: Path, what: Submission) -> dict[str, object]:
+    """The result of a search that a daemon runs without being disturbed."""
+
+    async def run() -> None:
+        async with serving(folder) as daemon:
+            await finished(daemon, (await daemon.submit(what, ANN)).search)
+
+    anyio.run(run)
+    return harness.result(folder)
+
+
+def test_orders_to_running_searches_change_nothing_of_their_results(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with serving(tmp_path / "store") as daemon:
+            first = await daemon.submit(submission("first", epoch_seconds=0.15), ANN)
+            assert (first.new, first.status) == (True, "preparing")
+            search = first.search
+            await until(lambda: any(isinstance(event, CheckpointSaved) for event in journal(daemon)))
+            await daemon.pause(search, BOB)
+            second = await daemon.submit(submission("second", seed=2), BOB)
+            await until(lambda: status(daemon, search) == "paused")
+            assert daemon.why(search)[0].what == "it was paused by bob"
+            await finished(daemon, second.search)
+            assert any(isinstance(event, JobStopped) for event in journal(daemon))
+            started = sum(isinstance(event, JobStarted) for event in journal(daemon))
+            await daemon.resume(search, ANN)
+            await until(lambda: sum(isinstance(event, JobStarted) for event in journal(daemon)) > started)
+            resumed = [event for event in journal(daemon) if isinstance(event, JobStarted)][started]
+            assert (resumed.epoch, resumed.step) > (0, 0), "it goes on from its checkpoint"
+            await daemon.stop(search, ANN)
+            assert status(daemon, search) == "stopped"
+            with pytest.raises(WrongState):
+                await daemon.pause(search, ANN)
+            assert not (await daemon.submit(submission("first", epoch_seconds=0.15), ANN)).new
+            await daemon.extend(search, {"candidates": 6}, ANN)
+            with pytest.raises(TotalLowered):
+                await daemon.extend(search, {"candidates": 5}, ANN)
+            await finished(daemon, search)
+            await daemon.extend(search, {"candidates": 7}, BOB)
+            await finished(daemon, search)
+
+    anyio.run(run)
+    results = [event for event in harness.events(tmp_path / "store") if isinstance(event, SearchFinished)]
+    assert len(results[-1].result["history"]) == 7
+    undisturbed = alone(tmp_path / "other", submission("first", epoch_seconds=0.15, candidates=7))
+    assert undisturbed == results[-1].result
+
+
+def test_the_next_daemon_goes_on_with_what_was_under_way_and_leaves_what_was_paused(tmp_path: Path) -> None:
+    async def first() -> tuple[str, str]:
+        async with serving(tmp_path) as daemon:
+            going = (await daemon.submit(submission("going", epoch_seconds=0.1), ANN)).search
+            held = (await daemon.submit(submission("held", seed=2, priority=-1), ANN)).search
+            await daemon.pause(held, ANN)
+            await until(lambda: any(isinstance(event, CheckpointSaved) for event in journal(daemon)))
+        with pytest.raises(Draining):
+            await daemon.resume(held, ANN)
+        return going, held
+
+    async def second(going: str, held: str) -> None:
+        async with serving(tmp_path) as daemon:
+            await finished(daemon, going)
+            assert status(daemon, held) == "paused"
+            await daemon.resume(held, BOB)
+            await finished(daemon, held)
+
+    going, held = anyio.run(first)
+    anyio.run(second, going, held)
+    events = harness.events(tmp_path)
+    assert [event.search for event in events if isinstance(event, SearchStarted)].count(going) == 2
+    assert all(count == 1 for count in harness.epochs_committed(tmp_path).values()), "no epoch was trained twice"
+
+
+def test_what_goes_wrong_with_a_search_is_that_searchs_own(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with serving(tmp_path, workers=2, search_failures=3) as daemon:
+            sound = (await daemon.submit(submission("sound", epoch_seconds=0.1), ANN)).search
+            with pytest.raises(SpecError, match="candidates"):
+                await daemon.submit(submission("wrong", candidates=0), ANN)
+            faults = '[[faults]]\nkind = "error"\nattempts = 9\n'
+            stormy = await daemon.submit(submission("stormy", seed=5, candidates=20, more=faults), BOB)
+            await until(lambda: status(daemon, stormy.search) == "failed")
+            await until(lambda: daemon.history.searches[stormy.search].message)
+            message = daemon.history.searches[stormy.search].message
+            assert "4 attempts failed within 60 minutes, 3 are borne" in message
+            await finished(daemon, sound)
+            assert daemon.health().status == "ok"
+
+    anyio.run(run)
