@@ -57,7 +57,9 @@ class Clock:
         """Returns the time so many seconds ago, as files have it; never later than it was."""
         self.read()
         since = self._steady() - seconds
-        return min([self._wall() - seconds, *(wall for steady, wall in self._readings if steady >= since)])
+        before = [wall for steady, wall in self._readings if steady < since]
+        later = [wall for steady, wall in self._readings if steady >= since]
+        return min([self._wall() - seconds, *before[-1:], *later])
 
 
 class Collecting:

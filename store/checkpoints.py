@@ -218,7 +218,12 @@ class CheckpointStore:
 
     def _compare(self, digest: str, blocks: Sequence[BlockManifest]) -> None:
         """Checks that blocks are as long as the manifest says, before any is read."""
-        entries = self.blobs.locate([block.blob for block in blocks])
+        names = [block.blob for block in blocks]
+        entries = self.blobs.locate(names)
+        if any(
+            (entries[block.blob].dtype, entries[block.blob].length) != (block.dtype, block.length) for block in blocks
+        ):
+            entries = self.blobs.relocate(names)
         for block in blocks:
             entry = entries[block.blob]
             if (entry.dtype, entry.length) != (block.dtype, block.length):

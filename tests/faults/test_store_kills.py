@@ -39,8 +39,8 @@ GROUPS = {
     "unlink": "unlink,unlinkat,rmdir",
     "ftruncate": "ftruncate",
 }
-SHARES = 8
-"""The long series is so many tests, which processes share; each takes every eighth point."""
+SHARES = 24
+"""The long series is so many tests, which processes share; each takes every twenty-fourth point."""
 SPEC = """
 name = "killed"
 seed = 5
