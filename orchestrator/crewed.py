@@ -61,10 +61,17 @@ class CrewedScheduler(Scheduler):
             offer.in_service = True
         return self._react()
 
-    def renew(self, device: str, offer: Offer, message: str) -> Reaction:
-        """Ends all workers of a device through no fault of theirs, and starts as many as it offers now."""
+    def renew(self, device: str, message: str, workers: int | None = None) -> Reaction:
+        """Ends all workers of a device through no fault of theirs, and starts others.
+
+        Args:
+            device: its name.
+            message: why.
+            workers: so many from now on; as it was before, if absent.
+        """
         self._reaction.commands += self.crew.close(device, "device", message)
-        self.crew.open(device, offer)
+        if workers is not None:
+            self.placement.capacity.offers[device].workers = workers
         return self._react()
 
     def seat_lost(self, device: str) -> Reaction:

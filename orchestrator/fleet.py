@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -171,12 +171,10 @@ class Fleet:
     async def _mps_failed(self, why: str, again: bool) -> None:
         """MPS is dead: what ran under it is ended and goes on from its checkpoints."""
         self._links.told(why if again else f"{why}: one worker on each GPU, without MPS")
+        workers = None if again else 1
         for name, device in self.devices.items():
-            if device.kind != "cpu" and name not in self._keeper.watch.out:
-                if not again:
-                    self._offers[name] = replace(self._offers[name], workers=1)
-                renewed = replace(self._offers[name])
-                self._links.post(partial(self._links.scheduler.renew, name, renewed, why))
+            if device.kind != "cpu":
+                self._links.post(partial(self._links.scheduler.renew, name, why, workers))
 
     async def _open(self) -> None:
         stuck = await survivors.see_out(self._store)

@@ -23,6 +23,7 @@ from tests.orchestrator.drivers import GB, FakeDriver, gpu
 from tests.orchestrator.manning import looped, manned, played
 
 
+@pytest.mark.faults
 @looped
 async def test_workers_become_more_when_jobs_turn_out_small(tmp_path: Path) -> None:
     driver = FakeDriver(gpu(0, 10 * GB))
@@ -71,6 +72,7 @@ async def test_a_lost_gpus_jobs_go_on_elsewhere_from_their_checkpoints_and_it_re
         await here.until(lambda: here.states()["cuda:1"].slots == 1)
 
 
+@pytest.mark.faults
 @looped
 async def test_siblings_on_a_failing_gpu_resume_and_the_gpu_leaves_and_an_order_brings_it_back(tmp_path: Path) -> None:
     """Scenario 13."""
@@ -98,6 +100,7 @@ async def test_siblings_on_a_failing_gpu_resume_and_the_gpu_leaves_and_an_order_
         assert any(f"{failed_on} leaves service" in line for line in here.seen.lines)
 
 
+@pytest.mark.faults
 @looped
 async def test_out_of_memory_then_alone_then_failed(tmp_path: Path) -> None:
     """Scenario 12, with real processes."""
@@ -110,6 +113,7 @@ async def test_out_of_memory_then_alone_then_failed(tmp_path: Path) -> None:
         assert [event.reason for event in here.seen.of(AttemptFailed)] == ["out_of_memory"] * 2
 
 
+@pytest.mark.faults
 @looped
 async def test_what_the_driver_knows_of_our_processes_is_what_they_are(tmp_path: Path) -> None:
     driver = FakeDriver(gpu(0))
