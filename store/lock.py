@@ -33,7 +33,7 @@ class StoreLock:
 
     Raises:
         StoreLocked: if another process holds it; the error names the pid.
-        StoreReadOnly: if the lock file cannot be written.
+        StoreReadOnly, StoreFull, StoreFailed: if the lock file cannot be written.
     """
 
     def __init__(self, folder: Path, purpose: Purpose = "write") -> None:
@@ -42,7 +42,8 @@ class StoreLock:
             handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _leave_note(handle, purpose)
+            with disk_errors(folder / NAME):
+                _leave_note(handle, purpose)
         except BlockingIOError as error:
             refusal = _refusal(folder, handle)
             os.close(handle)
