@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,6 +145,8 @@ class Connection:
     def _client(self) -> tuple[Where, httpx.Client]:
         if self._open is None:
             where = self._find()
+            if where.socket is not None:
+                _knock(where.socket)
             transport = httpx.HTTPTransport(uds=where.socket) if where.socket else None
             try:
                 # A proxy of the environment is for other hosts; it must not see the token.
@@ -182,6 +185,19 @@ class Stream:
                     self._after = event.get("sequence", self._after)
                     yield event
         raise DaemonGone(str(self._connection.where()), "it ended the stream")
+
+
+def _knock(path: str) -> None:
+    """Looks whether anybody listens on a socket: httpx leaves a socket unclosed that it could not connect.
+
+    Raises:
+        DaemonGone: if nobody does, or this user may not connect.
+    """
+    with socket.socket(socket.AF_UNIX) as knocking:
+        try:
+            knocking.connect(path)
+        except OSError as error:
+            raise DaemonGone(path, f"{error.strerror}; `coldframe serve` starts one") from error
 
 
 def _authorisation(where: Where) -> dict[str, str]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec, TypeVar
 
-import click
 import typer
-from click.core import ParameterSource
 
 from orchestrator.errors import OrchestratorError
 from store.errors import StoreError
@@ -30,21 +29,20 @@ R = TypeVar("R")
 EXPECTED = (OrchestratorError, StoreError, StrategyError, TrainerError)
 IO_ERROR, BROKEN_PIPE, INTERRUPTED = 74, 141, 130
 
-StoreOption = Annotated[
-    Path, typer.Option("--store", envvar="COLDFRAME_STORE", help="Folder of the store.", show_default=False)
-]
+STORE, URL = "COLDFRAME_STORE", "COLDFRAME_URL"
+StoreOption = Annotated[Path, typer.Option("--store", envvar=STORE, help="Folder of the store.", show_default=False)]
 StoreOrUrl = Annotated[
     Path | None,
     typer.Option(
         "--store",
-        envvar="COLDFRAME_STORE",
+        envvar=STORE,
         help="Folder of the store; the daemon that holds it is asked, if there is one.",
         show_default=False,
     ),
 ]
 UrlOption = Annotated[
     str | None,
-    typer.Option("--url", envvar="COLDFRAME_URL", help="A daemon's TCP port, instead of --store.", show_default=False),
+    typer.Option("--url", envvar=URL, help="A daemon's TCP port, instead of --store.", show_default=False),
 ]
 TokenOption = Annotated[
     Path | None,
@@ -85,18 +83,14 @@ def reaching(store: Path | None, url: str | None, token_file: Path | None) -> It
     from orchestrator.reaching import reach
 
     if url is not None and store is not None:
-        if _given("store") and _given("url"):
+        from_environment = str(store) == os.environ.get(STORE), url == os.environ.get(URL)
+        if not any(from_environment):
             raise typer.BadParameter("give --store or --url, not both")
-        store, url = (store, None) if _given("store") else (None, url)
+        store, url = (store, None) if from_environment == (False, True) else (None, url)
     if store is None and url is None:
         raise typer.BadParameter("give --store or --url (or set COLDFRAME_STORE or COLDFRAME_URL)")
     with reach(store, url, token_file) as source:
         yield source
-
-
-def _given(option: str) -> bool:
-    """Whether an option stands on the command line, not in the environment."""
-    return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:

@@ -16,7 +16,7 @@ import re
 import sys
 import time as clocks
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -31,7 +31,7 @@ FILE = "daemon.jsonl"
 WAITING = 10_000
 """Records that may wait to be written; more are dropped, and the next one that is written says how many."""
 
-_SECRETS = re.compile(r"(?i)(bearer\s+|authorization['\"]?\s*[:=]\s*['\"]?|[?&]?token=)[^\s'\",&]+")
+_SECRETS = re.compile(r"(?i)(authorization['\"]?\s*[:=]\s*['\"]?(?:bearer\s+)?|bearer\s+|token=)[^\s'\",&]+")
 _log = logging.getLogger("coldframe.daemon")
 
 
@@ -149,15 +149,20 @@ class _JsonFile(logging.handlers.RotatingFileHandler):
         """Returns a record as one line of JSON."""
         value: dict[str, Any] = {"time": _utc(record.created), "level": record.levelname.lower()}
         value |= {"logger": record.name} if record.name != _log.name else {}
-        value |= getattr(record, "fields", {}) | {"message": hidden(record.getMessage())}
+        value |= getattr(record, "fields", {}) | {"message": record.getMessage()}
         if lost := self._waiting.lost:
             self._waiting.lost -= lost
             value["lost"] = lost
-        return json.dumps(value, default=str)
+        return hidden(json.dumps(value, default=str))
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Counts a record that could not be written: nobody is harmed by that, and the next one says so."""
         self._waiting.lost += 1
+
+    def close(self) -> None:
+        """Closes the file; what a full disk has not taken by then is lost."""
+        with suppress(OSError):
+            super().close()
 
 
 class _People(logging.StreamHandler[TextIO]):
