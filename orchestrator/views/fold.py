@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from store.records.events import AnyEvent
 
 Handler = Callable[[Note], None]
+_COMMON = ("trainer", "space", "proxy", "recipe", "data")
+"""What the candidates of a search mostly have in common."""
 
 
 class History:
@@ -49,6 +51,7 @@ class History:
         self._present: set[str] = set()
         self._open: dict[str, Attempt] = {}
         self._owners: dict[str | None, str] = {}
+        self._common: dict[str, dict[str, Any]] = {}
         self._handlers: dict[str, Handler] = {
             "search_opened": self._opened,
             "search_extended": self._extended,
@@ -209,7 +212,8 @@ class History:
         self.searches[search].requests.append(Asked(note.payload["index"], job, answer, note.time))
         view = self.jobs.get(job)
         if view is None:
-            view = self.jobs[job] = JobView(id=job, request=note.payload["request"], queued=note.time)
+            request = self._sharing(search, note.payload["request"])
+            view = self.jobs[job] = JobView(id=job, request=request, queued=note.time)
         if answer == "queued":
             view.queued_by = search
             view.queued_in += [search] * (search not in view.queued_in)
@@ -217,6 +221,16 @@ class History:
         if search not in view.searches:
             view.searches.append(search)
         self._note(view, note)
+
+    def _sharing(self, search: str, request: Payload) -> Payload:
+        """Lets a search's requests share what all of its candidates have in common: it is most of a job's memory."""
+        if not (candidate := request.get("candidate")):
+            return request
+        common = self._common.setdefault(search, {})
+        alike = {name: common[name] for name in _COMMON if common.get(name) == candidate.get(name)}
+        if len(alike) < len(_COMMON):
+            common.update((name, candidate.get(name)) for name in _COMMON)
+        return {**request, "candidate": {**candidate, **{name: alike[name] for name in alike if name in candidate}}}
 
     def _job_started(self, note: Note) -> None:
         event, job = note.payload, self.jobs[note.payload["job"]]
