@@ -137,7 +137,12 @@ def test_a_part_of_a_gpu_is_asked_by_its_uuid(fake: FakeNvml, monkeypatch: pytes
     part = "MIG-6f2d3a51-0000-0000-0000-000000000001"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", part)
     asked: list[str] = []
-    fake.answer(nvmlDeviceGetHandleByUUID=lambda uuid: asked.append(uuid) or "handle")
+
+    def by_uuid(uuid: str) -> str:
+        asked.append(uuid)
+        return "handle"
+
+    fake.answer(nvmlDeviceGetHandleByUUID=by_uuid)
     nvml = Nvml()
     (device,) = nvml.devices()
     assert nvml.read(device, ()).memory_bytes == 80 * GB
