@@ -45,7 +45,7 @@ class Ledger:
             JournalFailed: if the journal failed for good.
         """
         if events:
-            self._show(events, await self.when_there_is_room(lambda: self._write(events)))
+            await self.when_there_is_room(lambda: self._write(events))
 
     async def write(self, events: Sequence[AnyEvent]) -> None:
         """Journals events, all or none, now or not at all.
@@ -55,7 +55,7 @@ class Ledger:
             JournalFailed: if the journal failed for good.
         """
         if events:
-            self._show(events, await self._write(events))
+            await self._write(events)
 
     async def when_there_is_room(self, write: Callable[[], Awaitable[T]]) -> T:
         """Tries a write until the disk has room for it; raises as `commit`."""
@@ -75,10 +75,9 @@ class Ledger:
                 self.trouble = None
                 return written
 
-    async def _write(self, events: Sequence[AnyEvent]) -> int:
-        return await asyncio.wrap_future(self._journal.submit(events))
-
-    def _show(self, events: Sequence[AnyEvent], last: int) -> None:
+    async def _write(self, events: Sequence[AnyEvent]) -> None:
+        """Journals events and tells of them, with the time that their rows have."""
         now = time.time()
+        last = await asyncio.wrap_future(self._journal.submit(events, now))
         for offset, event in enumerate(events, start=last - len(events) + 1):
             self._observer.event(offset, now, event)

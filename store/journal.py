@@ -99,8 +99,12 @@ class Journal:
         if self._writer is not None:
             self._writer.on_commit = told
 
-    def submit(self, events: Sequence[AnyEvent]) -> Future[int]:
+    def submit(self, events: Sequence[AnyEvent], now: float | None = None) -> Future[int]:
         """Queues events for the next transaction, all of them or none.
+
+        Args:
+            events: what has happened.
+            now: when, in seconds since 1970; absent: now.
 
         Returns:
             A future of the last event's sequence number, resolved when all of them are durable. It fails with
@@ -113,8 +117,8 @@ class Journal:
         """
         if self._writer is None:
             raise JournalClosed(self.path, "it was opened for reading")
-        now = time.time()
-        return self._writer.submit([_encode(event, now) for event in events])
+        moment = time.time() if now is None else now
+        return self._writer.submit([_encode(event, moment) for event in events])
 
     def append(self, events: Sequence[AnyEvent]) -> int:
         """Writes events and waits until they are durable; as `submit`."""
