@@ -15,7 +15,7 @@ def take(browser: Browser, url: str, path: Path, width: int, scheme: Scheme, mos
     browser.look(width, scheme)
     browser.driver.get("about:blank")
     browser.driver.get(url)
-    browser.until(lambda: browser.all(".view:not([aria-busy]) .events li") and not browser.all(".plot .hold"))
+    browser.until(lambda: browser.all(".view:not([aria-busy]) .events li") and not browser.all(".hold"))
     height = int(browser.script("return document.documentElement.scrollHeight"))
     browser.look(width, scheme, min(height, most))
     browser.until(lambda: browser.script("return innerHeight") == min(height, most))
@@ -27,9 +27,9 @@ def main(url: str, search: str, folder: Path) -> None:
     """Takes them all."""
     with tempfile.TemporaryDirectory() as profile, chromium.browser(Path(profile)) as browser:
         take(browser, f"{url}#/", folder / "page-overview-light.png", WIDE, "light", 1400)
-        take(browser, f"{url}#/search/{search}", folder / "page-search-light.png", WIDE, "light", 2400)
+        take(browser, f"{url}#/search/{search}", folder / "page-search-light.png", WIDE, "light", 2000)
         take(browser, f"{url}#/search/{search}", folder / "page-search-dark.png", WIDE, "dark", 1300)
-        take(browser, f"{url}#/", folder / "page-phone.png", PHONE + 55, "dark", 1700)
+        take(browser, f"{url}#/", folder / "page-phone.png", 375, "dark", 1700)
 
 
 if __name__ == "__main__":

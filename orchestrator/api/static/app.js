@@ -221,6 +221,7 @@ class Page {
     const news = event.sequence > this.began && ["search_finished", "search_failed"].includes(event.type);
     if (news) this.say(`Search ${this.name(event.search)} ${event.type.slice(7)}`);
     this.dirty ||= this.view.concerns(event);
+    this.view.happened?.(event);
     if (this.latest.take(event)) this.paint();
     this.refresh();
   }

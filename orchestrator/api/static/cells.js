@@ -36,16 +36,18 @@ export class Cells {
   }
 
   render() {
-    if (!this.top.some((one) => this.drawn.get(one.candidate))) return null;
+    if (!this.top.length || this.top.every((one) => this.drawn.get(one.candidate) === null)) return null;
     const chosen = this.top[this.rank - 1] ?? this.top[0];
-    const picture = this.drawn.get(chosen.candidate);
+    const picture = this.drawn.get(chosen.candidate); // undefined: it is on its way
     return h("section", { class: "sheet", "aria-labelledby": "cells-title", "data-key": "cells" },
       h("header", {}, h("h2", { id: "cells-title" }, "Best cells"),
         h("div", { class: "choice", role: "group", "aria-label": "Which of the best" }, this.top.map((_, at) =>
           h("button", { type: "button", "data-action": "rank", "data-rank": at + 1, "aria-pressed": String(this.rank === at + 1) }, `No. ${at + 1}`)))),
       h("figure", { class: "cell" },
         h("figcaption", { class: "quiet" }, accuracy(chosen.accuracy ?? chosen.test_accuracy), ", candidate ", h("span", { class: "id" }, short(chosen.candidate))),
-        picture ? drawing(picture) : h("p", { class: "empty" }, "There is no drawing of this kind of network.")));
+        picture
+          ? drawing(picture)
+          : h("p", { class: "empty hold" }, picture === null ? "There is no drawing of this kind of network." : "It is being drawn.")));
   }
 }
 

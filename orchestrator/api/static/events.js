@@ -19,7 +19,7 @@ const WORDS = {
   search_stopped: (e) => `stopped by ${e.by || "unknown"}`,
   search_prioritised: (e) => `weight ${e.weight}, priority ${e.priority}, by ${e.by || "unknown"}`,
   job_started: (e) => (e.attempt > 1 ? `attempt ${e.attempt} given to ${e.worker}${e.epoch ? `, from epoch ${e.epoch}` : ""}` : null),
-  job_succeeded: (e) => `succeeded${reached(e.outcome)} after ${e.seconds.toFixed(1)} s`,
+  job_succeeded: (e) => `succeeded${reached(e.outcome)}, ${e.seconds.toFixed(1)} s`,
   attempt_failed: (e) => `attempt ${e.attempt} failed: ${e.reason}: ${last(e.message)}`,
   job_failed: (e) => `given up: ${e.outcome.reason}: ${last(e.outcome.message)}`,
   job_stopped: (e) => `stopped in good order: ${e.reason}`,
@@ -32,7 +32,7 @@ const WORDS = {
 };
 
 function reached(outcome) {
-  return outcome?.accuracy === null || outcome?.accuracy === undefined ? "" : ` with ${accuracy(outcome.accuracy)}`;
+  return outcome?.accuracy === null || outcome?.accuracy === undefined ? "" : `: ${accuracy(outcome.accuracy)}`;
 }
 
 function last(message) {

@@ -150,7 +150,7 @@ export function progress(one) {
   const finished = one.status === "finished";
   const [done, total] = finished && !one.total ? [1, 1] : [one.done, one.total];
   return [
-    h("span", {}, one.label || (finished ? "done" : "not begun"), total > 1 ? ` (${percent(done / total)})` : ""),
+    h("span", {}, one.label || (finished ? "done" : one.totals.epochs_trained ? "begun" : "not begun"), total > 1 ? ` (${percent(done / total)})` : ""),
     h("progress", { max: Math.max(total, 1), value: Math.min(done, Math.max(total, 1)), "aria-label": `Progress of ${one.name}` }),
   ];
 }

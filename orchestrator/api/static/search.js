@@ -4,11 +4,12 @@ import { get, search as path } from "./api.js";
 import { Cells } from "./cells.js";
 import { chart, figure } from "./chart.js";
 import { h, table } from "./dom.js";
-import { list } from "./events.js";
+import { Latest, list } from "./events.js";
 import { badge, progress, readouts, waiting, waits } from "./overview.js";
 import { accuracy, amount, clock, count, duration, plural, short } from "./words.js";
 
 const LOOKS = 6;
+const BACKLOG = 400; // events of all searches
 
 export class Search {
   constructor(page, id) {
@@ -16,6 +17,7 @@ export class Search {
     this.id = id;
     this.title = "Search";
     this.cells = new Cells();
+    this.latest = null;
   }
 
   concerns(event) {
@@ -30,6 +32,23 @@ export class Search {
     this.title = status.name;
     this.page.learn([status]);
     await this.cells.load(this.id, candidates.top, signal);
+    this.latest ??= await this.recent(signal);
+  }
+
+  /** What has happened shortly before the page was opened. */
+  async recent(signal) {
+    const after = Math.max(0, (this.page.health?.sequence ?? 0) - BACKLOG);
+    const { events } = await get(`/v1/events?search=${encodeURIComponent(this.id)}&after=${after}&limit=${BACKLOG}`, { signal });
+    const latest = new Latest();
+    for (const event of events) {
+      if (event.job) this.page.place(event.job, this.id);
+      latest.take(event);
+    }
+    return latest;
+  }
+
+  happened(event) {
+    if (this.page.of(event, this.id)) this.latest?.take(event);
   }
 
   leave() {
@@ -59,7 +78,7 @@ export class Search {
           h("header", {}, h("h2", { id: "costs-title" }, "Requests and costs")), costs(status)),
         h("section", { class: "sheet", "aria-labelledby": "events-title" },
           h("header", {}, h("h2", { id: "events-title" }, "Events")),
-          list(this.page.latest.events.filter((event) => this.page.of(event, this.id)), this.page, this.id))),
+          list(this.latest?.events ?? [], this.page, this.id))),
       h("section", { class: "sheet", "aria-labelledby": "failures-title" },
         h("header", {}, h("h2", { id: "failures-title" }, "Failures")), troubles(failures)));
   }
