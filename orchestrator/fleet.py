@@ -143,7 +143,9 @@ class Fleet:
 
     def failed(self, device: str, message: str) -> None:
         """A worker's job met an error of its device; one of MPS is not the GPU's."""
-        if device in self.devices and not (self._mps is not None and self._mps.on and "MPS" in message):
+        if self._mps is not None and self._mps.on and "MPS" in message:
+            self._mps.refuses()
+        elif device in self.devices:
             self._keeper.fault(device, message)
 
     # What the keeper tells.

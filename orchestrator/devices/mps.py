@@ -42,6 +42,7 @@ class Mps(Surroundings):
         self._logs = logs / "mps"
         self._failed = failed
         self._up = anyio.Event()
+        self._refused = anyio.Event()
         self._why = ""
         self.on = False
 
@@ -51,6 +52,10 @@ class Mps(Surroundings):
             return {}
         await self._up.wait()
         return self._variables() if self.on else {}
+
+    def refuses(self) -> None:
+        """A worker could not use the service, though it may answer: it counts as dead."""
+        self._refused.set()
 
     async def run(self) -> None:
         """Starts the service, looks after it until cancelled, and ends it.
@@ -115,9 +120,11 @@ class Mps(Surroundings):
         self._up.set()
 
     async def _look(self) -> None:
-        """Returns when the service does not answer."""
-        while await self.alive():  # noqa: ASYNC110  (it is another process that is asked)
-            await anyio.sleep(LOOK_SECONDS)
+        """Returns when the service does not answer, or a worker could not use it."""
+        self._refused = anyio.Event()
+        while not self._refused.is_set() and await self.alive():
+            with anyio.move_on_after(LOOK_SECONDS):
+                await self._refused.wait()
 
     async def _told(self, order: str) -> bool:
         status, _ = await self._call([], order)

@@ -122,6 +122,17 @@ async def test_when_it_dies_it_is_started_once_more_and_then_done_without(tmp_pa
 
 
 @looped
+async def test_one_that_refuses_its_clients_is_started_again(tmp_path: Path, control: Control) -> None:
+    """Scenario 14: the control program answers, and workers cannot use it."""
+    async with serving(tmp_path) as (service, failures):
+        await service.environment(gpu(0))
+        service.refuses()
+        await until(lambda: failures.said == [("MPS had died and was started again", True)])
+        assert control.told.count("-d") == 2
+        assert control.alive
+
+
+@looped
 async def test_one_that_does_not_start_is_done_without_and_says_why(tmp_path: Path, control: Control) -> None:
     control.breaks()
     async with serving(tmp_path) as (service, failures):
@@ -175,7 +186,7 @@ async def test_when_it_dies_jobs_go_on_from_their_checkpoints_and_at_last_alone_
         control.die()
         await here.until(lambda: len(here.seen.of(WorkerStarted)) == 4)
         assert [event.counted for event in here.seen.of(AttemptFailed)] == [False, False]
-        control.die()
+        here.fleet.failed("cuda:0", "CUDA error: MPS client failed to connect to the MPS control daemon")
         await here.until(lambda: len(here.seen.of(WorkerStarted)) == 5)
         assert any("one worker on each GPU, without MPS" in line for line in here.seen.lines)
         await here.finished(*jobs)
