@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from pathlib import Path
 
 import anyio
 import pytest
 
 from orchestrator.errors import Draining, SpecError, TotalLowered, WrongState
+from orchestrator.groups import first_of
 from orchestrator.serving.daemon import Daemon
 from orchestrator.serving.service import Submission
+from store.errors import JournalFailed, StoreFull, StoreReadOnly
 from store.records.events import CheckpointSaved, JobStarted, JobStopped, SearchFinished, SearchStarted
 from tests.orchestrator.serving import ANN, BOB, journal, serving, status, submission, until
 from tests.system import harness
@@ -110,3 +113,54 @@ def test_what_goes_wrong_with_a_search_is_that_searchs_own(tmp_path: Path) -> No
             assert daemon.health().status == "ok"
 
     anyio.run(run)
+
+
+@pytest.mark.parametrize(
+    ("error", "word"), [(StoreFull, "full"), pytest.param(StoreReadOnly, "read only", marks=pytest.mark.faults)]
+)
+def test_while_the_disk_takes_nothing_orders_are_refused_and_all_goes_on_by_itself_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[StoreFull | StoreReadOnly], word: str
+) -> None:
+    async def run() -> None:
+        async with serving(tmp_path) as daemon:
+            search = (await daemon.submit(submission("dry", epoch_seconds=0.1), ANN)).search
+            await until(lambda: any(isinstance(event, CheckpointSaved) for event in journal(daemon)))
+            write, count = daemon.store.journal.submit, daemon.store.journal.count
+
+            def refuse(*given: object) -> Future[int]:
+                raise error(tmp_path, "no space left on device")
+
+            monkeypatch.setattr(daemon.store.journal, "submit", refuse)
+            with pytest.raises(error):
+                await daemon.prioritise(search, 2.0, None, ANN)
+            await until(lambda: daemon.health().status == word)
+            with pytest.raises(error):
+                await daemon.pause(search, ANN)
+            assert daemon.memory.searches[search].paused is None, "what was refused has changed nothing"
+            assert "then it goes on by itself" in daemon.why(search)[0].until
+            assert daemon.store.journal.count == count
+            monkeypatch.setattr(daemon.store.journal, "submit", write)
+            await finished(daemon, search)
+            assert daemon.health().status == "ok"
+
+    anyio.run(run)
+    assert len(harness.result(tmp_path)["history"]) == 4
+
+
+def test_a_journal_that_failed_for_good_ends_the_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        async with serving(tmp_path) as daemon:
+            search = (await daemon.submit(submission("dry", epoch_seconds=0.1), ANN)).search
+
+            def fail(*given: object) -> Future[int]:
+                raise JournalFailed(tmp_path, "fsync: input/output error")
+
+            monkeypatch.setattr(daemon.store.journal, "submit", fail)
+            await daemon.pause(search, ANN)
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        anyio.run(run)
+    error = first_of(caught.value)
+    assert isinstance(error, JournalFailed)
+    assert error.exit_code == 74
+    harness.assert_none_left(tmp_path)
