@@ -115,7 +115,8 @@ class Reading:
             NoNetwork: if there is none of that rank, or its kind has no drawing.
         """
         search, rank = self._context.search(request), int(request.path_params["rank"])
-        best = json.loads(await self._context.get(("best", search), lambda known: _best(known, search)))
+        told = await self._context.get(("candidates", search), lambda known: _candidates(known, search))
+        best = json.loads(told)["top"]
         found = best[rank - 1] if 0 < rank <= len(best) else None
         drawn = await self._context.cells.svg(found["genotype"]) if found is not None else None
         if found is None or drawn is None:
@@ -202,15 +203,13 @@ def _below(known: Known, text: str, width: int) -> list[str]:
     return list(show_lines(known, text, width))
 
 
-def _best(known: Known, search: str) -> list[dict[str, Any]]:
-    view = known.view(search)
-    return [{"candidate": found.candidate, "genotype": summary.genotype(view, found)} for found in view.best]
-
-
 def _candidates(known: Known, search: str) -> dict[str, Any]:
     view = known.view(search)
     names = ("candidate", "accuracy", "test_accuracy", "epochs", "parameters", "multiply_adds", "origin", "index")
-    top = [{name: getattr(found, name) for name in names} for found in view.best[:TOP]]
+    top = [
+        {name: getattr(found, name) for name in names} | {"genotype": summary.genotype(view, found)}
+        for found in view.best[:TOP]
+    ]
     return {"search": search, "top": top} | charts.candidates(view.candidates)
 
 

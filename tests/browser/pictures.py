@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from tests.browser import chromium
-from tests.browser.chromium import PHONE, WIDE, Browser, Scheme
+from tests.browser.chromium import WIDE, Browser, Scheme
 
 
 def take(browser: Browser, url: str, path: Path, width: int, scheme: Scheme, most: int) -> None:

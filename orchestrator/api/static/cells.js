@@ -19,7 +19,7 @@ export class Cells {
     await Promise.all(this.top.map(async (one, at) => {
       if (this.drawn.has(one.candidate)) return;
       const picture = await fetched(id, at + 1, signal);
-      if (picture === null || picture.candidate === one.candidate) this.drawn.set(one.candidate, picture); // else there is a new best
+      this.drawn.set(picture?.candidate ?? one.candidate, picture); // another's, if there is a new best since
     }));
     const wanted = new Set(this.top.map((one) => one.candidate));
     for (const candidate of [...this.drawn.keys()]) if (!wanted.has(candidate)) this.drop(candidate);
