@@ -127,6 +127,8 @@ def test_a_sync_that_fails_ends_the_search_with_74_and_it_ends_well_on_a_sound_d
     assert harness.result(store) == harness.result(whole)
 
 
+@pytest.mark.faults
+@pytest.mark.timeout(300)
 def test_blobs_that_somebody_removed_are_missed_before_training_and_an_earlier_checkpoint_is_used(
     tmp_path: Path,
 ) -> None:
