@@ -21,7 +21,8 @@ from orchestrator.commands.common import (
 
 WIDE = 200
 """Columns that a table may have where it is not printed on a terminal."""
-_APART = frozenset({"study", "last_words"})
+_APART = frozenset({"study", "last_words", "done", "total", "label"})
+"""What has a place of its own, or is for `watch`."""
 
 
 @guarded
