@@ -15,6 +15,7 @@ from tests.system import harness
 pytestmark = pytest.mark.timeout(200)
 
 
+@pytest.mark.faults
 def test_two_searches_killed_midway_end_as_if_they_had_not_been(tmp_path: Path) -> None:
     (tmp_path / "undisturbed").mkdir()
     specs = [spec(tmp_path, name, seed=seed, epoch_seconds=0.1) for name, seed in (("one", 1), ("two", 2))]
