@@ -125,7 +125,10 @@ class Board:
 def _workers(workers: list[Doing], width: int) -> Table:
     table = _table()
     headings = ["worker", "device", "search", "doing", "epoch", "", "images/s"]
-    kept = [name for name in headings if width >= MIDDLE or name not in {"device", "images/s"}]
+    left_out = {"device", "images/s"} if width < MIDDLE else set[str]()
+    if all(one.images_per_second is None for one in workers):
+        left_out.add("images/s")
+    kept = [name for name in headings if name not in left_out]
     for heading in kept:
         _column(
             table, heading, least=8 if heading in {"worker", "epoch"} else 0, right=heading in {"epoch", "images/s"}

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from orchestrator import wording
 from orchestrator.views.entries import SHORT
+from store.records.outcomes import brief
 
 Payload = Mapping[str, Any]
 
@@ -58,8 +59,8 @@ _MACHINE: Mapping[str, Callable[[Payload], str]] = {
 _JOBS: Mapping[str, Callable[[Payload], str]] = {
     "job_started": lambda event: f"attempt {event['attempt']} given to {event['worker']} on {event['device']}",
     "job_succeeded": lambda event: f"done after {event['seconds']:.1f} s{wording.reached(event['outcome'])}",
-    "attempt_failed": lambda event: f"attempt {event['attempt']} failed: {event['reason']}: {event['message']}",
-    "job_failed": lambda event: f"given up: {event['outcome']['reason']}: {event['outcome']['message']}",
+    "attempt_failed": lambda event: f"attempt {event['attempt']} failed: {event['reason']}: {brief(event['message'])}",
+    "job_failed": lambda event: f"given up: {event['outcome']['reason']}: {brief(event['outcome']['message'])}",
     "job_stopped": lambda event: f"attempt {event['attempt']} stopped in good order: {event['reason']}",
     "stale_report": lambda event: f"passed over a late message of attempt {event['attempt']}: {event['message']}",
 }
@@ -88,6 +89,8 @@ def tell(kind: str, event: Payload, name: Callable[[str], str], words: Callable[
     found = {key: event[key] for key in _KEYS if event.get(key) not in (None, "")}
     if kind == "job_failed":
         found["reason"] = event["outcome"]["reason"]
+    if kind == "attempt_failed":
+        found["detail"] = event["message"]  # with the traceback, where there is one
     if tell_it := _SEARCHES.get(kind):
         called = name(event["search"])
         return Told(_LEVELS[kind], f"search {called}: {tell_it(event)}", found | {"name": called})

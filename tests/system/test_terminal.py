@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import serving
 from tests.system import harness
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -71,3 +72,21 @@ def test_interrupting_a_search_says_how_to_go_on(tmp_path: Path, terminal: Termi
     screen = terminal.wait_for("interrupted", "same command")
     assert "Traceback" not in screen
     harness.assert_none_left(tmp_path / "store")
+
+
+def test_a_daemon_is_watched_live_across_its_restart_and_left_alone_by_ctrl_c(
+    tmp_path: Path, terminal: Terminal
+) -> None:
+    path = serving.spec(tmp_path, "watched", candidates=60, epoch_seconds=0.4)
+    with serving.Daemon(tmp_path) as daemon:
+        search = daemon.submit(path)
+        terminal.run(sys.executable, "-m", "orchestrator.cli", "watch", "--store", str(daemon.store))
+        screen = terminal.wait_for("watched", "running", "worker-0", "worker-1", "of 60 candidates", "in service", "%")
+        assert "Traceback" not in screen
+        daemon.kill()
+        terminal.wait_for("no daemon")
+        daemon.start()
+        terminal.wait_for("taken up", "worker-0", "up ")
+        terminal.tmux("send-keys", "C-c")
+        assert "Traceback" not in terminal.wait_for("no longer watching; the searches go on")
+        assert daemon.status(search) == "running"
