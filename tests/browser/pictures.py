@@ -15,7 +15,7 @@ def take(browser: Browser, url: str, path: Path, width: int, scheme: Scheme, mos
     browser.look(width, scheme)
     browser.driver.get("about:blank")
     browser.driver.get(url)
-    browser.until(lambda: browser.all(".view:not([aria-busy]) .events li") and not browser.all(".hold"))
+    browser.until(lambda: browser.all(".view:not([aria-busy]) .events li") and not browser.all(".hold"), 90)
     height = int(browser.script("return document.documentElement.scrollHeight"))
     browser.look(width, scheme, min(height, most))
     browser.until(lambda: browser.script("return innerHeight") == min(height, most))

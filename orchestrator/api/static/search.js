@@ -31,8 +31,9 @@ export class Search {
     this.data = { status, rungs: rungs.rungs, candidates, failures: failures.failures, waits: why.waits };
     this.title = status.name;
     this.page.learn([status]);
-    await this.cells.load(this.id, candidates.top, signal);
     this.latest ??= await this.recent(signal);
+    this.page.paint(); // drawing takes a while
+    await this.cells.load(this.id, candidates.top, signal);
   }
 
   /** What has happened shortly before the page was opened. */
