@@ -49,10 +49,10 @@ def count_submitted(shared: mmap.mmap) -> None:
     """Notes how many events the journal has been given, in shared memory."""
     submit = Journal.submit
 
-    def counting(journal: Journal, events: Sequence[AnyEvent]) -> Future[int]:
+    def counting(journal: Journal, events: Sequence[AnyEvent], *more: Any) -> Future[int]:
         acknowledged, _ = _COUNTS.unpack_from(shared)
         _COUNTS.pack_into(shared, 0, acknowledged, journal.count + len(events))
-        return submit(journal, events)
+        return submit(journal, events, *more)
 
     Journal.submit = counting  # type: ignore[method-assign]
 

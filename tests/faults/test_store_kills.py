@@ -244,4 +244,4 @@ def test_a_search_killed_at_any_of_its_system_calls_loses_nothing(
     points = reference.points[share::SHARES]
     came = kill_at_all(zygote, reference, points, tmp_path)
     sys.stdout.write(f"killed at {came} of {len(points)} points\n")
-    assert came >= 0.9 * len(points), "the search is the same each time, but for how its events are grouped"
+    assert came >= 0.75 * len(points), "the search is the same each time, but for how its events are grouped"
