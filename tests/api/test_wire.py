@@ -61,7 +61,7 @@ def test_what_is_no_report_is_a_bad_frame(sent: bytes) -> None:
         list(decoder.feed(sent))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200) | st.binary(max_size=200).map(framed), st.integers(1, 7))
 def test_any_bytes_are_reports_or_a_bad_frame_and_never_more_than_they_are(sent: bytes, at_a_time: int) -> None:
     decoder: framing.Decoder[AnyReport] = framing.Decoder(REPORT)
@@ -73,7 +73,7 @@ def test_any_bytes_are_reports_or_a_bad_frame_and_never_more_than_they_are(sent:
     assert len(decoder._buffer) <= len(sent)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, len(HELLO + BEAT) - 1), st.integers(1, 255))
 def test_a_flipped_byte_is_a_report_or_a_bad_frame(place: int, flip: int) -> None:
     sent = bytearray(HELLO + BEAT)
