@@ -139,11 +139,12 @@ class Overview:
         told = telling.tell(kind, event, self.name, self._said)
         if kind in {_JOB_DONE, "job_failed"}:
             self._words.pop(event["job"], None)
-        if told is None or not self._concerns(event) or (told.level < logging.INFO and kind != _JOB_DONE):
+        if told is None or not self.concerns(event) or (told.level < logging.INFO and kind != _JOB_DONE):
             return None
         return self._keep(Line(event["time"], told.message, told.level))
 
-    def _concerns(self, event: Mapping[str, Any]) -> bool:
+    def concerns(self, event: Mapping[str, Any]) -> bool:
+        """Whether an event is of what is shown."""
         if self.only is None:
             return True
         if "search" in event:

@@ -35,6 +35,8 @@ class Source(Protocol):
 
     where: str
     """The store's folder, or where the daemon listens."""
+    live: bool
+    """Whether a daemon answers."""
 
     def searches(self) -> list[dict[str, Any]]:
         """As `coldframe list --json`."""
@@ -146,7 +148,7 @@ class Direct:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._history = History()
-        self.where = str(folder)
+        self.where, self.live = str(folder), False
 
     def searches(self) -> list[dict[str, Any]]:
         """Reads the journal."""
@@ -269,7 +271,7 @@ class Served:
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self.where = client.where
+        self.where, self.live = client.where, True
 
     def searches(self) -> list[dict[str, Any]]:
         """Asks the daemon."""

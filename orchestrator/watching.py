@@ -34,14 +34,23 @@ class Watching:
         only: a search's id, to watch it alone; None for all.
         until_end: leave when that search has ended.
         raw: where each event goes as a line of JSON.
+        after: the event after which to begin; absent: a little before the present, with `raw` at the present.
     """
 
-    def __init__(self, source: Source, only: str | None, *, until_end: bool = False, raw: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        only: str | None,
+        *,
+        until_end: bool = False,
+        raw: TextIO | None = None,
+        after: int | None = None,
+    ) -> None:
         self.overview = Overview(only)
         self.lock = threading.Lock()
         self.fresh: list[Line] = []
         self.where = source.where
-        self._source, self._until_end, self._raw = source, until_end, raw
+        self._source, self._until_end, self._raw, self._after = source, until_end, raw, after
         self._failure: Exception | None = None
         self._asked = float("-inf")
         self._woken = threading.Event()
@@ -105,11 +114,12 @@ class Watching:
         """Takes what the stream brings; whatever ends it for good is raised where the drawing is done."""
         try:
             now = int(self.overview.health["sequence"])
-            for event in self._source.events(max(0, now - (0 if self._raw else BEFORE)), self._away):
+            begin = max(0, now - (0 if self._raw else BEFORE)) if self._after is None else self._after
+            for event in self._source.events(begin, self._away):
                 with self.lock:
                     line = self.overview.take(event)
                     self.fresh += [line] if line is not None else []
-                if self._raw is not None and "sequence" in event:
+                if self._raw is not None and "sequence" in event and self.overview.concerns(event):
                     self._raw.write(json.dumps(event) + "\n")
                     self._raw.flush()
                 if str(event["type"]).startswith("search_"):
@@ -122,7 +132,9 @@ class Watching:
             self.overview.away = reason
 
 
-def watch(source: Source, only: str | None, stream: TextIO, *, until_end: bool, as_json: bool) -> str | None:
+def watch(
+    source: Source, only: str | None, stream: TextIO, *, until_end: bool, as_json: bool, after: int | None = None
+) -> str | None:
     """Shows a daemon, or one search of it, until it is interrupted or that search has ended.
 
     Args:
@@ -131,11 +143,12 @@ def watch(source: Source, only: str | None, stream: TextIO, *, until_end: bool, 
         stream: where it is shown: a live view on a terminal, else lines.
         until_end: return when the search has ended.
         as_json: print each event as a line of JSON instead.
+        after: the event after which to begin; absent: about the present.
 
     Returns:
         The search's last status.
     """
-    watching = Watching(source, only, until_end=until_end, raw=stream if as_json else None)
+    watching = Watching(source, only, until_end=until_end, raw=stream if as_json else None, after=after)
     view = (
         nullcontext(lambda: None)
         if as_json

@@ -34,6 +34,7 @@ def submit(
     Without a daemon it waits in the store for the next one. A search that the store knows goes on.
     """
     with reaching(store, url, token_file) as source:
+        before = int(source.health()["sequence"]) if follow and source.live else 0
         found = source.submit(spec, weight, priority)
         if as_json:
             print_json(found)
@@ -42,7 +43,7 @@ def submit(
         if follow and found["daemon"]:
             from orchestrator.commands.watch import watch_source
 
-            watch_source(source, found["search"], until_end=True)
+            watch_source(source, found["search"], until_end=True, as_json=as_json, after=before)
 
 
 def _line(found: dict[str, str | bool]) -> str:

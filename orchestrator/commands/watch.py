@@ -32,12 +32,14 @@ def watch(
         watch_source(source, only, until_end=only is not None, as_json=as_json)
 
 
-def watch_source(source: Source, only: str | None, *, until_end: bool, as_json: bool = False) -> None:
+def watch_source(
+    source: Source, only: str | None, *, until_end: bool, as_json: bool = False, after: int | None = None
+) -> None:
     """Watches until Ctrl-C, or until the search has ended; exits with 1 if it failed."""
     from orchestrator import watching
 
     try:
-        status = watching.watch(source, only, sys.stdout, until_end=until_end, as_json=as_json)
+        status = watching.watch(source, only, sys.stdout, until_end=until_end, as_json=as_json, after=after)
     except KeyboardInterrupt:
         typer.echo("no longer watching; the searches go on", err=True)
         raise typer.Exit(INTERRUPTED) from None
