@@ -269,7 +269,8 @@ class Supervisor:
     async def _ended(self, seat: _Seat, watched: Watched, status: int | None, fault: str, log: Path) -> None:
         reason, message = watched.verdict or _cause(status, fault, memory_kills() > watched.kills)
         if watched.jobs and reason == "crashed":
-            message += await to_thread.run_sync(joblogs.said, self._store, next(iter(watched.jobs)))
+            with anyio.CancelScope(shield=True):  # the seat may be given up meanwhile: its jobs must be heard of still
+                message += await to_thread.run_sync(joblogs.said, self._store, next(iter(watched.jobs)))
         if watched.ready:
             self._listener.worker_lost(seat.name, reason, message, watched.jobs.keys())
         if status is None:

@@ -50,8 +50,7 @@ class Control:
         lines = (self.folder / "calls").read_text().splitlines() if (self.folder / "calls").exists() else []
         return [words for line in lines if (words := line.partition("|")[0].strip()) != "get_server_list"]
 
-    @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return (self.folder / "alive").exists()
 
     def die(self) -> None:
@@ -96,13 +95,13 @@ async def serving(folder: Path) -> AsyncIterator[tuple[Mps, Failures]]:
 async def test_it_is_started_with_folders_of_its_own_and_ended(tmp_path: Path, control: Control) -> None:
     async with serving(tmp_path) as (service, failures):
         variables = await service.environment(gpu(0))
-        assert control.alive
+        assert control.is_alive()
         assert variables == {PIPES: str(tmp_path / "run" / "mps"), LOGS: str(tmp_path / "logs" / "mps")}
         assert (tmp_path / "run" / "mps").stat().st_mode & 0o777 == 0o700
         assert await service.environment(cpu()) == {}
         assert failures.said == []
     assert control.told == ["quit", "-d", "quit"], "one that was left behind is ended first"
-    assert not control.alive
+    assert not control.is_alive()
     assert not (tmp_path / "run" / "mps").exists()
 
 
@@ -129,7 +128,7 @@ async def test_one_that_refuses_its_clients_is_started_again(tmp_path: Path, con
         service.refuses()
         await until(lambda: failures.said == [("MPS had died and was started again", True)])
         assert control.told.count("-d") == 2
-        assert control.alive
+        assert control.is_alive()
 
 
 @looped

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from orchestrator.invariants import validate
-from orchestrator.reactions import Assign, Delay, Reaction
+from orchestrator.reactions import Assign, Delay, Reaction, Slot
 from store.records.events import DeviceLeft, DeviceReturned
 from store.records.requests import Train
 from tests.orchestrator.crewing import GB, Machine, sized
@@ -120,7 +120,7 @@ class PlacementMachine(RuleBasedStateMachine):
             assert offer.seats <= offer.most_workers
             assert (offer.seats > 0) == offer.in_service
 
-    def _slots(self, device: str) -> Iterator[object]:
+    def _slots(self, device: str) -> Iterator[Slot]:
         return (slot for slot in self.machine.made.workers.values() if slot.device == device)
 
     def teardown(self) -> None:

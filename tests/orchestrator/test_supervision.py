@@ -23,6 +23,7 @@ from orchestrator.budget import StartBudget
 from orchestrator.devices import cpu
 from orchestrator.errors import WrongThread
 from orchestrator.pressure import memory_kills
+from orchestrator.serving import joblogs
 from orchestrator.survivors import see_out
 from orchestrator.workers import WorkerProcess
 from store.records.candidates import Fault
@@ -90,6 +91,35 @@ async def test_a_worker_that_is_silent_but_not_deaf_leaves_its_stack_in_a_log(tm
     assert any("_pass_time" in log for log in logs)
 
 
+@looped
+async def test_a_crash_is_told_even_if_its_gpu_leaves_service_in_that_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards a job that waited for ever for a dead worker: its seat was given up while its log was being read."""
+    reading, go_on, real = threading.Event(), threading.Event(), joblogs.said
+
+    def said(store: Path, job: str) -> str:
+        reading.set()
+        assert go_on.wait(60)
+        return real(store, job)
+
+    monkeypatch.setattr(joblogs, "said", said)
+    async with manned(tmp_path, FakeDriver(gpu(0), gpu(1)), workers_per_gpu=1) as here:
+        job = played(0, seconds=1.0)
+        here.ask(job)
+        await here.until(lambda: job.key in here.seen.steps)
+        (device,) = here.devices_of(job)
+        (pid,) = here.runtime._supervisor.pids(device)
+        os.kill(pid, signal.SIGKILL)
+        await here.until(reading.is_set)
+        here.fleet._keeper.leave(device, "lost", "it has fallen off the bus")
+        seats = [seat for seat in here.runtime._supervisor._seats.values() if seat.device.name == device]
+        await here.until(lambda: not any(seat.wanted for seat in seats))
+        go_on.set()
+        await here.finished(job)
+        assert len(set(here.devices_of(job))) == 2
+
+
 class Undead:
     """A worker's process that greets, gets a job, and then neither answers nor ends, as one that waits in a driver."""
 
@@ -144,7 +174,7 @@ def undead(monkeypatch: pytest.MonkeyPatch) -> list[Undead]:
             return Undead()
         return await real(name, device, *rest, **options)
 
-    monkeypatch.setattr(supervision.WorkerProcess, "start", start)
+    monkeypatch.setattr(WorkerProcess, "start", start)
     monkeypatch.setattr(watchdog, "DUMP_SECONDS", 0.05)
     monkeypatch.setattr(watchdog, "STUCK_SECONDS", 0.05)
     return Undead.made
@@ -217,7 +247,7 @@ async def test_what_the_machine_cannot_start_now_is_started_later(
             raise refusals.pop(0)
         return await real(*args, **options)
 
-    monkeypatch.setattr(supervision.WorkerProcess, "start", start)
+    monkeypatch.setattr(WorkerProcess, "start", start)
     monkeypatch.setattr(supervision, "RESTART_SECONDS", 0.05)
     async with manned(tmp_path, FakeDriver(cpu()), cpu_workers=1) as here:
         job = played(0)
@@ -290,8 +320,8 @@ def test_workers_of_an_earlier_daemon_are_waited_for_and_then_killed(tmp_path: P
     try:
         (found,) = survivors.find(tmp_path / "store")
         assert (found.pid, found.visible) == (ours.pid, "1")
-        assert anyio.run(see_out, tmp_path / "store", 0.2, 5.0) == []
-        assert ours.wait(5) == -signal.SIGKILL
+        assert anyio.run(see_out, tmp_path / "store", 0.2, 60.0) == []
+        assert ours.wait(60) == -signal.SIGKILL
         assert [other.poll() for other in others] == [None, None]
         assert anyio.run(see_out, tmp_path / "store") == []
     finally:
@@ -303,7 +333,7 @@ def test_workers_of_an_earlier_daemon_are_waited_for_and_then_killed(tmp_path: P
 def test_a_worker_that_not_even_sigkill_ends_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = survivor(tmp_path / "store", gpus="0")
     try:
-        monkeypatch.setattr(survivors.signal, "pidfd_send_signal", lambda handle, number: None)
+        monkeypatch.setattr(signal, "pidfd_send_signal", lambda handle, number: None)
         assert [one.pid for one in anyio.run(see_out, tmp_path / "store", 0.05, 0.05)] == [left.pid]
     finally:
         left.kill()
