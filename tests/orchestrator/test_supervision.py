@@ -23,7 +23,6 @@ from orchestrator.budget import StartBudget
 from orchestrator.devices import cpu
 from orchestrator.errors import WrongThread
 from orchestrator.pressure import memory_kills
-from orchestrator.serving import joblogs
 from orchestrator.survivors import see_out
 from orchestrator.workers import WorkerProcess
 from store.records.candidates import Fault
@@ -95,15 +94,16 @@ async def test_a_worker_that_is_silent_but_not_deaf_leaves_its_stack_in_a_log(tm
 async def test_a_crash_is_told_even_if_its_gpu_leaves_service_in_that_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guards a job that waited for ever for a dead worker: its seat was given up while its log was being read."""
-    reading, go_on, real = threading.Event(), threading.Event(), joblogs.said
+    """Guards a job that waited for ever for a dead worker: its seat was given up while its process was seen out."""
+    ending, go_on, real = anyio.Event(), anyio.Event(), WorkerProcess.end
 
-    def said(store: Path, job: str) -> str:
-        reading.set()
-        assert go_on.wait(60)
-        return real(store, job)
+    async def end(self: WorkerProcess, seconds: float) -> int | None:
+        ending.set()
+        with anyio.CancelScope(shield=True):
+            await go_on.wait()
+        return await real(self, seconds)
 
-    monkeypatch.setattr(joblogs, "said", said)
+    monkeypatch.setattr(WorkerProcess, "end", end)
     async with manned(tmp_path, FakeDriver(gpu(0), gpu(1)), workers_per_gpu=1) as here:
         job = played(0, seconds=1.0)
         here.ask(job)
@@ -111,7 +111,7 @@ async def test_a_crash_is_told_even_if_its_gpu_leaves_service_in_that_moment(
         (device,) = here.devices_of(job)
         (pid,) = here.runtime._supervisor.pids(device)
         os.kill(pid, signal.SIGKILL)
-        await here.until(reading.is_set)
+        await here.until(ending.is_set)
         here.fleet._keeper.leave(device, "lost", "it has fallen off the bus")
         seats = [seat for seat in here.runtime._supervisor._seats.values() if seat.device.name == device]
         await here.until(lambda: not any(seat.wanted for seat in seats))
