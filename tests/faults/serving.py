@@ -11,6 +11,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -72,6 +73,10 @@ def spec(
     return path
 
 
+STARTED: list[Daemon] = []
+"""Those that the test at hand has made; what is left of them at its end is killed (conftest.py)."""
+
+
 class Daemon:
     """One daemon's store, configuration and, between `start` and its end, its process.
 
@@ -105,6 +110,7 @@ class Daemon:
         tomllib.loads(self.config.read_text())
         self.process: subprocess.Popen[bytes] | None = None
         self._http: httpx.Client | None = None
+        STARTED.append(self)
 
     # Its life.
 
@@ -161,6 +167,18 @@ class Daemon:
             self._http.close()
             self._http = None
         return status
+
+    def abandon(self) -> None:
+        """Kills what is left of it, whatever state the test left it in."""
+        if self.process is not None:
+            with suppress(OSError, ValueError, KeyError):
+                os.kill(self.pid, signal.SIGKILL)
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+        if self._http is not None:
+            self._http.close()
+            self._http = None
 
     def __enter__(self) -> Self:
         return self.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -18,65 +17,92 @@ from tests.system import harness
 
 pytestmark = pytest.mark.timeout(240)
 
-LIBRARIES = (
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-)
+LIBRARIES = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
 HANG_SECONDS = 10.0
+HOUR, YEARS = 3600.0, 10 * 365.25 * 86400.0
 
 
-def faked(clock: Path, *, monotonic: bool) -> dict[str, str]:
-    """The environment in which a process reads its clocks as a file says."""
-    library = next((name for name in LIBRARIES if os.path.exists(name)), None)
-    if library is None or shutil.which("faketime") is None:
-        pytest.skip("faketime is not installed")
-    clock.write_text("+0\n")
-    given = {"LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
-    return given | {
-        "FAKETIME_DONT_FAKE_MONOTONIC": "0" if monotonic else "1",
-        "DONT_FAKE_MONOTONIC": "0" if monotonic else "1",
-    }
+class Disturbed:
+    """A search during which the clocks jump: one jump after each checkpoint that is committed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.spec = serving.spec(folder, "cells", candidates=10, epoch_seconds=0.4)
+        self.clock = folder / "clock"
+
+    def run(
+        self, jumps: tuple[str, ...], env: dict[str, str], module: str = "orchestrator.cli"
+    ) -> list[tuple[int, float]]:
+        """Runs it, checks that nothing came of the jumps; returns the journal's sequence numbers and times."""
+        harness.run(self.spec, self.folder / "reference")
+        self.set(jumps[0])
+        limits = {"hang_seconds": HANG_SECONDS, "stop_seconds": HANG_SECONDS}
+        with Daemon(self.folder, limits=limits, env=env, module=module) as daemon:
+            search = daemon.submit(self.spec)
+            for jump in jumps:
+                self.set(jump)
+                before = saves(daemon.store)
+                daemon.until(lambda before=before: saves(daemon.store) > before)
+            daemon.until_ended(search)
+            assert daemon.get("/v1/health")["status"] == "ok"
+            assert daemon.stop() == 0
+        assert [event for event in harness.events(daemon.store) if isinstance(event, AttemptFailed)] == []
+        assert harness.result(daemon.store) == harness.result(self.folder / "reference")
+        serving.assert_clean(daemon.store)
+        journal = Journal(daemon.store, read_only=True)
+        rows = [(row.sequence, row.time) for row in journal.rows()]
+        journal.close()
+        return rows
+
+    def set(self, text: str) -> None:
+        """Moves the clocks. A reader finds the old text or the new one."""
+        fresh = self.clock.with_suffix(".new")
+        fresh.write_text(f"{text}\n")
+        fresh.replace(self.clock)
+
+
+def assert_in_order(rows: list[tuple[int, float]], *, back: bool) -> None:
+    assert [sequence for sequence, _ in rows] == list(range(1, len(rows) + 1))
+    times = [time for _, time in rows]
+    assert max(times) - min(times) > HOUR, "the daemon saw the jumps"
+    assert not back or times != sorted(times), "time went back, and the order is that of the sequence"
+
+
+@pytest.mark.parametrize(
+    ("jumps", "back"),
+    [
+        pytest.param((f"{HOUR} 0", "0 0", f"-{HOUR} 0", f"{YEARS} 0", f"-{YEARS} 0", "0 0"), True, id="wall"),
+        # A monotonic clock never goes back; that it leaps is what a machine that slept may look like.
+        pytest.param((f"0 {HOUR}", f"{HOUR} {2 * HOUR}", f"{YEARS} {YEARS}"), False, id="both"),
+    ],
+)
+def test_clocks_of_all_processes_that_jump_by_hours_and_years_disturb_nothing(
+    tmp_path: Path, jumps: tuple[str, ...], back: bool
+) -> None:
+    """Scenario 30."""
+    disturbed = Disturbed(tmp_path)
+    disturbed.set("0 0")
+    here = Path(__file__).parent / "clocks"
+    path = os.pathsep.join([str(here), *filter(None, [os.environ.get("PYTHONPATH")])])
+    rows = disturbed.run(jumps, {"COLDFRAME_TEST_CLOCKS": str(disturbed.clock), "PYTHONPATH": path})
+    assert_in_order(rows, back=back)
 
 
 @pytest.mark.system
-@pytest.mark.parametrize(
-    ("jumps", "monotonic"),
-    [
-        (("+3600", "+0", "-3600", "+0", "+10y", "+0", "-10y", "+0"), False),
-        # A monotonic clock never goes back; that it leaps is what a machine that slept may look like.
-        (("+3600", "+7200", "+10y"), True),
-    ],
-    ids=["wall", "monotonic"],
-)
-def test_clocks_that_jump_by_hours_and_years_disturb_nothing(
-    tmp_path: Path, jumps: tuple[str, ...], monotonic: bool
-) -> None:
-    """Scenario 30."""
-    reference = tmp_path / "reference"
-    spec = serving.spec(tmp_path, "cells", candidates=10, epoch_seconds=0.6)
-    harness.run(spec, reference)
-    clock = tmp_path / "clock"
-    limits = {"hang_seconds": HANG_SECONDS, "stop_seconds": HANG_SECONDS}
-    with Daemon(tmp_path, limits=limits, env=faked(clock, monotonic=monotonic)) as daemon:
-        search = daemon.submit(spec)
-        for jump in jumps:
-            before = saves(daemon.store)
-            daemon.until(lambda before=before: saves(daemon.store) > before or daemon.status(search) == "finished")
-            clock.write_text(f"{jump}\n")
-        daemon.until_ended(search)
-        assert daemon.get("/v1/health")["status"] == "ok"
-        assert daemon.stop() == 0
-    failed = [event for event in harness.events(daemon.store) if isinstance(event, AttemptFailed)]
-    assert failed == []
-    assert harness.result(daemon.store) == harness.result(reference)
-    journal = Journal(daemon.store, read_only=True)
-    rows = [(row.sequence, row.time) for row in journal.rows()]
-    journal.close()
-    assert [sequence for sequence, _ in rows] == list(range(1, len(rows) + 1))
-    times = [time for _, time in rows]
-    assert max(times) - min(times) > 3000, "the daemon saw the jumps"
-    assert times != sorted(times) or monotonic, "time went back, the order did not"
-    serving.assert_clean(daemon.store)
+def test_a_wall_clock_that_jumps_under_the_whole_daemon_disturbs_nothing(tmp_path: Path) -> None:
+    """Scenario 30, by libfaketime, so in SQLite and in every library too.
+
+    Of the daemon alone, and of the wall clock alone: with libfaketime 0.9.10 `time.sleep` of Python 3.11 raises EINVAL
+    where the monotonic clock is left as it is, and a wait with a time limit does not end where it is not (both tried).
+    """
+    library = next(iter(LIBRARIES), None)
+    if library is None:
+        pytest.skip("faketime is not installed")
+    disturbed = Disturbed(tmp_path)
+    env = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(disturbed.clock), "FAKETIME_NO_CACHE": "1"}
+    env |= {"DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    jumps = ("+3600", "+0", "-3600", "+10y", "-10y", "+0")
+    assert_in_order(disturbed.run(jumps, env, "tests.faults.unpreloaded"), back=True)
 
 
 def saves(store: Path) -> int:
