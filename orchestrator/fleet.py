@@ -72,7 +72,7 @@ class Fleet:
         has_gpus = any(device.kind != "cpu" for device in devices)
         self._mps = Mps(store / "run", store / "logs", self._mps_failed) if config.mps and has_gpus else None
         self._offers = {device.name: self._first_offer(device) for device in devices}
-        self._told_used: dict[str, int] = {}
+        self._told_used = {name: offer.others_bytes for name, offer in self._offers.items()}
         self._keeper: DeviceKeeper
         self._links: Links
 
@@ -166,7 +166,7 @@ class Fleet:
         taken = used if reading.others_bytes is None else reading.others_bytes
         if used is None or taken is None or device not in self._links.scheduler.placement.capacity.offers:
             return
-        if abs(taken - self._told_used.get(device, 0)) >= SEEN_BYTES:
+        if abs(taken - self._told_used[device]) >= SEEN_BYTES:
             self._told_used[device] = taken
             self._links.post(partial(self._links.scheduler.device_seen, device, used, reading.others_bytes))
 

@@ -98,7 +98,9 @@ class Placement:
                 continue
             yield from self._next_for(name)
         for name, slot in self.workers.items():
-            if slot.quick and len(slot.jobs) == 1 and not self.first_alone() and self.is_open(slot.device):
+            if not slot.quick or slot.leaving or len(slot.jobs) != 1 or self.first_alone():
+                continue
+            if self.is_open(slot.device):
                 ahead = self.queue.peek(self.shares, self._fits_on(name))
                 if ahead is not None and all(sort_of(self._jobs[job]) == slot.quick for job in (slot.jobs[0], ahead)):
                     yield from self._next_for(name)

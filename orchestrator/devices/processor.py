@@ -28,10 +28,17 @@ class Processor:
         return [cpu()]
 
     def read(self, device: Device, ours: Collection[int]) -> Reading:
-        """Looks at the machine's memory, and how busy all its cores were since the last look."""
-        memory = dict(line.split(":") for line in (self._proc / "meminfo").read_text().splitlines())
+        """Looks at the machine's memory, and how busy all its cores were since the last look.
+
+        Where there is no /proc to be read, or no file can be opened now, it says nothing.
+        """
+        try:
+            memory = dict(line.split(":") for line in (self._proc / "meminfo").read_text().splitlines())
+            utilisation = self._utilisation()
+        except OSError:
+            return Reading()
         total, free = (int(memory[key].split()[0]) << 10 for key in ("MemTotal", "MemAvailable"))
-        return Reading(memory_bytes=total, memory_used_bytes=total - free, utilisation=self._utilisation())
+        return Reading(memory_bytes=total, memory_used_bytes=total - free, utilisation=utilisation)
 
     def _utilisation(self) -> float | None:
         # The columns after the eighth are guests' times, which the first two hold already.

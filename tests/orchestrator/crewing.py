@@ -90,12 +90,12 @@ class Machine:
             self.take(self.made.request(search, self._asked, request))
             self._asked += 1
 
-    def finish(self, request: Train, peak: int | None) -> None:
+    def finish(self, request: Train, peak: int | None, seconds: float = 1.0) -> None:
         """A job ends, having taken so much."""
         job = self.made.jobs[request.key]
         assert job.worker is not None
         message = finished(request, job.attempt).model_copy(update={"peak_bytes": peak})
-        self.take(self.made.report(job.worker, message, 1.0))
+        self.take(self.made.report(job.worker, message, seconds))
 
     def fail(self, request: Train, reason: str) -> None:
         job = self.made.jobs[request.key]

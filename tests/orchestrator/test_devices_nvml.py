@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.devices.nvml import Nvml
 from orchestrator.devices.processor import Processor
+from orchestrator.devices.provider import Reading
 from orchestrator.errors import DeviceLost
 from tests.orchestrator.drivers import GB, FakeNvml, refuse
 
@@ -158,6 +159,15 @@ def test_the_cpu_tells_memory_and_load_since_the_last_look(tmp_path: Path) -> No
     assert (first.memory_bytes, first.memory_used_bytes, first.utilisation) == (1000 << 10, 600 << 10, None)
     (tmp_path / "stat").write_text("cpu  150 0 125 750 175 0 0 0 0 0\n")
     assert processor.read(device, ()).utilisation == pytest.approx(75 / 200)
+
+
+def test_a_machine_whose_files_cannot_be_read_has_a_cpu_all_the_same(tmp_path: Path) -> None:
+    """Guards a daemon that ended when it had no file left to open, or in a container that hides /proc (scenario 34)."""
+    (tmp_path / "meminfo").write_text("MemTotal: 1000 kB\nMemAvailable: 400 kB\n")
+    processor = Processor(tmp_path)
+    assert processor.read(processor.devices()[0], ()) == Reading()
+    (tmp_path / "meminfo").unlink()
+    assert processor.read(processor.devices()[0], ()) == Reading()
 
 
 def test_this_machine_has_a_cpu_that_can_be_read() -> None:

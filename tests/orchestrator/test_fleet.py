@@ -123,6 +123,15 @@ async def test_what_the_driver_knows_of_our_processes_is_what_they_are(tmp_path:
 
 
 @looped
+async def test_memory_that_was_taken_at_the_start_and_is_free_again_is_used(tmp_path: Path) -> None:
+    """Guards a GPU that was thought to be full for good: an earlier daemon's workers were still on it when it began."""
+    full = gpu(0, 10 * GB)._replace(memory_used_bytes=9 * GB)
+    async with manned(tmp_path, FakeDriver(full)) as here:
+        offers = here.runtime.scheduler.placement.capacity.offers
+        await here.until(lambda: "cuda:0" in offers and offers["cuda:0"].others_bytes == 0)
+
+
+@looped
 async def test_a_driver_that_knows_no_gpu_where_there_must_be_one_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -262,3 +262,18 @@ def test_a_slot_whose_worker_neither_ends_nor_starts_is_not_replaced() -> None:
     machine.take(machine.made.worker_lost(stuck, "hung", "it is still there", ()))
     machine.take(machine.made.seat_lost("cpu"))
     assert (len(machine.made.workers), machine.starting) == (1, [])
+
+
+def test_a_worker_that_leaves_gets_no_second_job_however_quick_it_was() -> None:
+    """Guards short jobs that were sent to a worker whose device had just failed it, and died with it."""
+    machine = Machine()
+    machine.gpu("cuda:0", workers=1)
+    first = sized(1000, 1)
+    machine.ask(first)
+    machine.start()
+    jobs = [sized(gene, 1) for gene in range(3)]
+    machine.ask(*jobs)
+    machine.finish(first, GB, seconds=0.0)
+    assert machine.running() == machine.keys(jobs[:2]), "the second one waits in the worker's socket"
+    machine.fail(jobs[0], "device")
+    assert machine.running() == machine.keys(jobs[1:2])
