@@ -24,10 +24,11 @@ class CrewedScheduler(Scheduler):
 
     Args:
         memory: what the journal says.
+        process: as for `Scheduler`.
     """
 
-    def __init__(self, memory: Memory) -> None:
-        super().__init__(memory)
+    def __init__(self, memory: Memory, process: str = "") -> None:
+        super().__init__(memory, process)
         self.crew = Crew(self.placement)
 
     def open_device(self, device: str, offer: Offer) -> Reaction:

@@ -45,6 +45,7 @@ from orchestrator.space import room_in
 from orchestrator.supervision import Supervisor
 from store.errors import NotCanonical, StoreFull, StoreReadOnly
 from store.gc import collect_states
+from store.lock import process
 from store.opening import Store
 from store.records.events import AnyEvent
 from store.records.messages import AnyReport, Progress, Saved
@@ -95,7 +96,7 @@ class Runtime:
     ) -> None:
         self.memory = memory
         self.knowledge = knowledge
-        self.scheduler = CrewedScheduler(memory)
+        self.scheduler = CrewedScheduler(memory, process())
         self._store = store
         self._observer = observer
         self._ledger = Ledger(store.journal, observer, self._refuse_orders)

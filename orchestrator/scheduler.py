@@ -43,10 +43,16 @@ LARGEST_ARGUMENTS = LARGEST // 2
 
 
 class Scheduler:
-    """All jobs that are under way, and the workers that they are on."""
+    """All jobs that are under way, and the workers that they are on.
 
-    def __init__(self, memory: Memory) -> None:
+    Args:
+        memory: what the journal says.
+        process: what the process that has the workers is called in the journal.
+    """
+
+    def __init__(self, memory: Memory, process: str = "") -> None:
         self.memory = memory
+        self._process = process
         self.jobs: dict[str, Job] = {}
         self.placement = Placement(self.jobs, Capacity(memory.peaks))
         self.workers = self.placement.workers
@@ -118,7 +124,7 @@ class Scheduler:
     def worker_ready(self, worker: str, device: str, pid: int) -> Reaction:
         """A worker said hello and has nothing to do."""
         self.workers[worker] = Slot(device, pid)
-        self._emit(WorkerStarted(worker=worker, pid=pid, device=device))
+        self._emit(WorkerStarted(worker=worker, pid=pid, device=device, process=self._process))
         return self._react()
 
     def worker_lost(self, worker: str, reason: Reason, message: str, sent: Collection[str]) -> Reaction:

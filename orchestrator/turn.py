@@ -16,6 +16,7 @@ from orchestrator.reactions import Terms
 from orchestrator.runtime import Runtime
 from orchestrator.spec import Plan
 from store.errors import JournalError, StoreError, StoreFailed, StoreFull, StoreReadOnly
+from store.lock import process
 from store.records.base import digest
 from store.records.events import SearchExtended, SearchFailed, SearchFinished, SearchOpened, SearchStarted
 from store.records.messages import JobSettings
@@ -58,7 +59,7 @@ class Turn:
         if known is not None and (line := versions.remark(spec.name, known.versions, now)):
             self._runtime.told(line)
         self.is_open = True
-        await self._runtime.commit(SearchStarted(search=search, pid=os.getpid(), versions=now))
+        await self._runtime.commit(SearchStarted(search=search, pid=os.getpid(), versions=now, process=process()))
 
     async def search(self) -> Result:
         """Runs the strategy's coroutine and journals how it ended.

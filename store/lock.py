@@ -91,6 +91,11 @@ def _refusal(folder: Path, handle: int) -> StoreLocked:
     return StoreLocked(folder, pid if isinstance(pid, int) else None, str(host), same_host=here)
 
 
+def process() -> str:
+    """Returns what tells this process from all others of this machine, also from those that had its pid before."""
+    return f"{boot()}/{os.getpid()}/{_started()}"
+
+
 def boot() -> str:
     """Returns what this boot of the machine is called; empty where the kernel does not say."""
     try:

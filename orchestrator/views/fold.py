@@ -46,6 +46,7 @@ class History:
         self.quarantined: list[Note] = []
         self.sequence = 0
         self.time = 0.0
+        self._process = ""
         self._pid: int | None = None
         self._latest: tuple[Note, Run] | None = None
         self._present: set[str] = set()
@@ -130,13 +131,21 @@ class History:
     def _started(self, note: Note) -> None:
         """A new process has the store, so whatever an earlier one left open is lost."""
         pid, search = note.payload["pid"], self.searches[note.payload["search"]]
-        if pid != self._pid or search.status == "running":
+        if note.payload.get("process"):
+            self._take_over(note)
+        elif pid != self._pid or search.status == "running":
             self._lose(note)
-            self._pid = pid
+        self._pid = pid
         run = Run(start=note.time, last=note.time, pid=pid)
         search.runs.append(run)
         search.ending, search.message = "", ""
         self._latest = note, run
+
+    def _take_over(self, note: Note) -> None:
+        """The first row of a process says that the one before it is gone."""
+        if note.payload["process"] != self._process:
+            self._process = note.payload["process"]
+            self._lose(note)
 
     def _lose(self, note: Note, latest: Run | None = None) -> None:
         """Ends all that a killed process left open; `latest` is a run of the process that has taken its place."""
@@ -315,9 +324,11 @@ class History:
 
     def _worker_started(self, note: Note) -> None:
         event = note.payload
-        # In a container every process may have the same pid. But within a process a worker's end comes before the start
-        # of the next one of its name: if it is missing, the process before was killed.
-        if event["worker"] in self._present and self._latest is not None:
+        # Rows of before processes had names have a pid alone, and in a container each may have the same. But within a
+        # process a worker's end comes before the start of the next one of its name: if not, the process was killed.
+        if event.get("process"):
+            self._take_over(note)
+        elif event["worker"] in self._present and self._latest is not None:
             self._lose(*self._latest)
         self._present.add(event["worker"])
         self.workers.append(WorkerEntry(event["worker"], event["pid"], event["device"], note.time))

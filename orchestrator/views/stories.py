@@ -72,4 +72,5 @@ _WORDS: Mapping[str, Callable[[Payload], str]] = {
     "job_stopped": lambda event: f"attempt {event['attempt']} stopped in good order: {event['reason']}",
     "stale_report": _stale,
     "search_started": lambda event: f"its process was killed; process {event['pid']} took the search up",
+    "worker_started": lambda event: "its process was killed; another one took the store",
 }

@@ -38,6 +38,7 @@ class SearchStarted(Record):
     versions: dict[str, str] = Field(
         default_factory=dict, description="of Python and of what decides a training's bits"
     )
+    process: str = Field(default="", description="tells the process from others that had its pid")
 
 
 class SearchInterrupted(Record):
@@ -256,6 +257,7 @@ class WorkerStarted(Record):
     worker: str
     pid: int
     device: str
+    process: str = Field(default="", description="as in `SearchStarted`: the one that started it")
 
 
 class WorkerEnded(Record):

@@ -12,6 +12,8 @@ from store.records.events import (
     CheckpointQuarantined,
     JobSucceeded,
     SearchExtended,
+    SearchOpened,
+    SearchStarted,
     StaleReport,
     StateSaved,
     WorkerEnded,
@@ -107,6 +109,28 @@ def test_a_killed_process_is_told_from_one_with_its_pid() -> None:
     assert first.costs.seconds == pytest.approx(2.0)
     assert [job.id for job, _ in teller.history.open_attempts()] == [new]
     assert any("process 7 took the search up" in line for line in stories.story(teller.history.jobs[job]))
+
+
+def test_a_killed_daemon_is_told_from_the_next_one_with_its_pid_whatever_comes_first() -> None:
+    """Guards a daemon in a container: the second search that it took up again took the first one's jobs from it."""
+    teller = Teller()
+
+    def take_up(name: str, process: str) -> str:
+        teller.search = name * 64
+        teller.tell(SearchStarted(search=teller.search, pid=1, process=process), seconds=5.0)
+        job = teller.ask(ord(name), 3)
+        teller.start(job)
+        return job
+
+    teller.tell(*(SearchOpened(search=name * 64, spec=spec(name)) for name in "ab"))
+    for process in ("boot/1/100", "boot/1/200"):
+        teller.tell(WorkerStarted(worker="worker-1", pid=8, device="cpu", process=process), seconds=60.0)
+        assert not list(teller.history.open_attempts()), "the process before is gone, and all that it did"
+        jobs = [take_up(name, process) for name in "ab"]
+        assert [job.id for job, _ in teller.history.open_attempts()] == jobs
+        assert [search_view(teller.history, name * 64).status for name in "ab"] == ["running", "running"]
+    told = list(stories.story(teller.history.jobs[jobs[0]]))
+    assert sum("its process was killed; another one took the store" in line for line in told) == 1
 
 
 def test_a_worker_that_is_started_again_takes_nothing_from_the_others() -> None:
