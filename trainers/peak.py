@@ -8,11 +8,10 @@ from store.records.messages import CONTEXT_BYTES
 
 
 def begin(device: str) -> None:
-    """Starts to measure. What the job before left in torch's cache goes back to the GPU, or it would count again."""
+    """Starts to measure."""
     if _is_measured(device):
         import torch
 
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
 
@@ -23,6 +22,18 @@ def taken(device: str) -> int | None:
     import torch
 
     return int(torch.cuda.max_memory_reserved()) + CONTEXT_BYTES
+
+
+def release(device: str) -> None:
+    """Gives back to the GPU what a job has left in torch's cache.
+
+    Jobs of other workers are placed there as if a worker without a job held its context and no more, and the next job
+    here would be measured with what this one took.
+    """
+    if _is_measured(device):
+        import torch
+
+        torch.cuda.empty_cache()
 
 
 def _is_measured(device: str) -> bool:

@@ -83,6 +83,7 @@ class Worker:
             self._send(report)
             if isinstance(report, Failed):
                 _after_failure(report)
+            peak.release(self._device)
 
     def _run(self, assign: Assign) -> Finished | Failed | Stopped:
         looked = self._output.look if self._output is not None else lambda: None
@@ -187,14 +188,10 @@ def _stopped(job: Job, assign: Assign) -> Stopped | Failed:
 
 
 def _after_failure(report: Failed) -> None:
-    """Gives memory back, or ends the process if its device can no longer be trusted."""
+    """Lets go of what the failed job had, or ends the process if its device can no longer be trusted."""
     if report.reason == "device":
         process.leave(process.BROKEN_DEVICE, report.message)
     gc.collect()
-    if report.reason == "out_of_memory" and "torch" in sys.modules:
-        import torch
-
-        torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":

@@ -98,13 +98,22 @@ class DeviceKeeper:
 
     async def _look_after(self, device: Device) -> None:
         while True:
-            call = Call(partial(self._provider.read, device, frozenset(self._ours(device.name))))
-            if not await self._answered(call):
-                seconds = self._config.nvml_seconds
-                self.leave(device.name, "lost", f"the driver did not answer within {seconds:g} s")
-                await call.done.wait()  # it is asked nothing more before this has come back, if ever
-            self._take(device, call)
+            if (call := self._ask(device)) is not None:
+                await self._look(device, call)
             await anyio.sleep(self._config.poll_seconds)
+
+    def _ask(self, device: Device) -> Call[Reading] | None:
+        try:
+            return Call(partial(self._provider.read, device, frozenset(self._ours(device.name))))
+        except RuntimeError:  # no thread can be started now: it is asked the next time
+            return None
+
+    async def _look(self, device: Device, call: Call[Reading]) -> None:
+        if not await self._answered(call):
+            seconds = self._config.nvml_seconds
+            self.leave(device.name, "lost", f"the driver did not answer within {seconds:g} s")
+            await call.done.wait()  # it is asked nothing more before this has come back, if ever
+        self._take(device, call)
 
     async def _answered(self, call: Call[Reading]) -> bool:
         """Waits for an answer; once more if it was this process that slept meanwhile, with its threads."""

@@ -111,7 +111,8 @@ async def manned(
     **config: Any,
 ) -> AsyncIterator[Manned]:
     """Runs a runtime on a driver's GPUs, with a search that asks for nothing by itself."""
-    settings = DevicesConfig.model_validate({"poll_seconds": 0.05, "nvml_seconds": 0.5, "reserve_bytes": 0, **config})
+    quick = {"poll_seconds": 0.05, "nvml_seconds": LIMIT_SECONDS, "reserve_bytes": 0}
+    settings = DevicesConfig.model_validate(quick | config)
     with Store.open(folder / "store", write=True, create=True) as store, closing(Knowledge(store)) as knowledge:
         fleet = await Fleet.find(settings, store.folder, driver)
         seen, memory = Seen(), Memory()

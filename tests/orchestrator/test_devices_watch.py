@@ -22,7 +22,7 @@ from orchestrator.serving.config import DevicesConfig
 from store.records.events import DeviceLeft, DeviceReturned
 from tests.orchestrator.drivers import FakeDriver, gpu
 
-LIMIT_SECONDS = 10.0
+LIMIT_SECONDS = 60.0
 
 
 def test_the_third_fault_in_ten_minutes_takes_a_device_out() -> None:
@@ -133,7 +133,7 @@ async def until(condition: Callable[[], bool]) -> None:
 @asynccontextmanager
 async def keeping(driver: FakeDriver, **config: float) -> AsyncIterator[tuple[DeviceKeeper, Heard]]:
     heard = Heard()
-    settings = DevicesConfig.model_validate({"poll_seconds": 0.01, "nvml_seconds": 0.2, **config})
+    settings = DevicesConfig.model_validate({"poll_seconds": 0.01, "nvml_seconds": LIMIT_SECONDS, **config})
     keeper = DeviceKeeper(driver.devices(), driver, settings, heard, lambda device: {4711})
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(keeper.run)
@@ -154,17 +154,34 @@ async def test_every_device_is_looked_at_again_and_again() -> None:
 async def test_a_driver_call_that_hangs_loses_its_device_alone_and_is_not_repeated() -> None:
     """Scenario 42: the loop goes on, nothing more is asked about the device, and it is back when the call is."""
     driver = FakeDriver(gpu(0), gpu(1))
-    async with keeping(driver) as (_, heard):
+    async with keeping(driver, nvml_seconds=2.0) as (_, heard):
         await until(lambda: driver.calls["cuda:1"] > 0)
         over = driver.hang("cuda:1")
         await until(lambda: heard.told == [("cuda:1", "lost")])
         assert isinstance(heard.events[0], DeviceLeft)
-        assert heard.events[0].message == "the driver did not answer within 0.2 s"
+        assert heard.events[0].message == "the driver did not answer within 2 s"
         asked, others = driver.calls["cuda:1"], driver.calls["cuda:0"]
         await until(lambda: driver.calls["cuda:0"] > others + 5)
         assert driver.calls["cuda:1"] == asked
         over.set()
         await until(lambda: heard.told == [("cuda:1", "lost"), ("cuda:1", "driver")])
+
+
+async def test_a_machine_that_has_no_thread_to_spare_is_asked_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scenario 34: a look at a device is not worth the daemon."""
+    driver, refused, real = FakeDriver(gpu(0)), [], threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "driver call" and len(refused) < 3:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    async with keeping(driver) as (_, heard):
+        await until(lambda: driver.calls["cuda:0"] > 0)
+        assert len(refused) == 3
+        assert heard.events == []
 
 
 async def test_a_gpu_that_its_driver_gives_up_is_lost_until_it_answers() -> None:

@@ -38,6 +38,8 @@ def test_a_small_job_after_a_large_one_is_measured_by_itself(monkeypatch: pytest
     peak.begin("cuda")
     allocator.hold(5000)
     assert peak.taken("cuda") == 5000 + CONTEXT_BYTES
+    peak.release("cuda")
+    assert allocator.held == 0, "what a worker without a job holds is nobody's"
     peak.begin("cuda")
     allocator.hold(300)
     allocator.hold(100)
@@ -45,8 +47,11 @@ def test_a_small_job_after_a_large_one_is_measured_by_itself(monkeypatch: pytest
 
 
 def test_nothing_is_known_of_the_cpu_or_of_a_gpu_that_was_never_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    Allocator(monkeypatch)
+    allocator = Allocator(monkeypatch)
     assert peak.taken("cpu") is None
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     peak.begin("cuda")
+    allocator.hold(100)
+    peak.release("cuda")
+    assert allocator.held == 100, "it is not touched"
     assert peak.taken("cuda") is None
