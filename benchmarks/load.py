@@ -30,7 +30,7 @@ SPEC = """
 name = "{name}"
 [strategy]
 name = "random"
-candidates = 10000
+candidates = 1000
 epochs = 2
 [space]
 name = "cell"

@@ -34,12 +34,14 @@ class Known:
         history: its folded journal, with stories.
         alive: whether a process runs searches in it now.
         served: what the daemon says of each search, by id; empty where there is none.
+        ended: lines of the list that change no more, kept by whoever answers often; None where nobody does.
     """
 
     store: Store
     history: History
     alive: bool
     served: Mapping[str, ServedSearch] = field(default_factory=dict)
+    ended: dict[str, tuple[int, dict[str, Any]]] | None = None
 
     def view(self, search: str) -> SearchView:
         """Returns the view of a search, with the status that the daemon gives it, if there is one."""
@@ -51,11 +53,25 @@ class Known:
 
 def searches(known: Known) -> list[dict[str, Any]]:
     """Answers `list`: every search, oldest first."""
-    return [_listed(known, known.view(search)) for search in known.history.searches]
+    return [
+        _line(known, search) | {"running": running(known, search)} | served(known, search)
+        for search in known.history.searches
+    ]
+
+
+def _line(known: Known, search: str) -> dict[str, Any]:
+    """Returns what the list says of a search; of one that has ended, what it said before."""
+    entry = known.history.searches[search]
+    if known.ended is None or entry.ending not in {"finished", "failed"}:
+        return _listed(known, known.view(search))
+    turns, line = known.ended.get(search, (0, {}))
+    if turns != len(entry.runs):
+        line = _listed(known, known.view(search))
+        known.ended[search] = len(entry.runs), line
+    return line
 
 
 def _listed(known: Known, view: SearchView) -> dict[str, Any]:
-    live = {"running": running(known, view.id)}
     recommended = {} if view.study is None else {"recommended": view.study.recommended}
     return {
         "search": view.id,
@@ -68,8 +84,7 @@ def _listed(known: Known, view: SearchView) -> dict[str, Any]:
         "totals": totals(view),
         "epochs_saved_by_memo": view.costs.epochs_by_memo,
         **recommended,
-        **live,
-    } | served(known, view.id)
+    }
 
 
 def served(known: Known, search: str) -> dict[str, Any]:

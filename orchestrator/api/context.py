@@ -35,6 +35,7 @@ class Context:
         self.answers = Answers()
         self.cells = Cells()
         self.orders = 0
+        self._ended: dict[str, tuple[int, dict[str, Any]]] = {}
         self.refused: Callable[[Refusal, Any], None] = lambda refusal, scope: None
 
     @property
@@ -44,7 +45,7 @@ class Context:
 
     def known(self) -> Known:
         """Returns what answers are made from, as it is now."""
-        return Known(self.service.store, self.service.history, True, self.served())
+        return Known(self.service.store, self.service.history, True, self.served(), self._ended)
 
     def served(self) -> dict[str, ServedSearch]:
         """Returns what the daemon says of its searches, by id."""
