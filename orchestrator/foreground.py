@@ -15,7 +15,7 @@ from orchestrator.groups import first_of
 from orchestrator.knowledge import Knowledge
 from orchestrator.memory import Memory
 from orchestrator.observer import Observer
-from orchestrator.recall import recall
+from orchestrator.recall import taken
 from orchestrator.runtime import Runtime
 from orchestrator.spec import Plan, check_totals, load
 from orchestrator.turn import Turn
@@ -68,11 +68,12 @@ def run_plan(plan: Plan, store: Path, *, workers: int | None = None, observer: O
     slots = devices.slots(plan.spec.resources.device, workers or plan.spec.resources.workers)
     if not is_store(store):
         plan = transfers.resolve(plan, None).plan  # what refers to nothing is refused before a store is made
-    with Store.open(store, write=True, create=True) as opened:
+    memory = Memory()
+    with taken(store, memory, observer.recalled, create=True) as opened:
         plan, remarks = transfers.resolve(plan, opened.journal)
         for remark in remarks:
             observer.told(remark)
-        foreground = Foreground(opened, plan, observer, slots)
+        foreground = Foreground(opened, memory, plan, observer, slots)
         try:
             return anyio.run(foreground.run)
         except BaseExceptionGroup as group:
@@ -82,15 +83,15 @@ def run_plan(plan: Plan, store: Path, *, workers: int | None = None, observer: O
 class Foreground:
     """The run of one search in an open store."""
 
-    def __init__(self, store: Store, plan: Plan, observer: Observer, slots: list[devices.Device]) -> None:
-        self._store, self._plan, self._observer, self._slots = store, plan, observer, slots
-        self._memory = Memory()
+    def __init__(
+        self, store: Store, memory: Memory, plan: Plan, observer: Observer, slots: list[devices.Device]
+    ) -> None:
+        self._store, self._memory, self._plan, self._observer, self._slots = store, memory, plan, observer, slots
         self._signal: int | None = None
         self._turn: Turn | None = None
 
     async def run(self) -> RunEnd:
         """Takes the search up and sees it to its end."""
-        recall(self._store, self._memory, self._observer)
         plan = self._plan
         known = self._memory.searches.get(plan.id)
         if known is not None:

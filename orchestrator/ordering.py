@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgpack
-
-from orchestrator import collector
 from orchestrator.memory import Memory
+from orchestrator.recall import taken
 from orchestrator.serving import orders
 from orchestrator.serving.planning import hand_in
 from orchestrator.serving.service import Submission
@@ -59,13 +57,8 @@ def holding(folder: Path, *, create: bool = False) -> Iterator[Held]:
     Raises:
         StoreLocked: if a process has it; its pid is named.
     """
-    with Store.open(folder, write=True, create=create) as store:
-        memory, history = Memory(), History(stories=False)
-        with collector.paused():
-            for row in store.journal.raw():
-                payload = msgpack.unpackb(row.payload, raw=False)
-                memory.apply(row.type, payload)
-                history.apply(row.sequence, row.time, row.type, payload)
+    memory, history = Memory(), History(stories=False)
+    with taken(folder, memory, history.apply, create=create) as store:
         yield Held(store, memory, history)
 
 

@@ -26,6 +26,7 @@ from store.journal_table import (
     ERRORS,
     NAME,
     Entry,
+    Told,
     connect_for_reading,
     connect_for_writing,
     has_rows,
@@ -69,6 +70,8 @@ class Journal:
     Args:
         folder: the store.
         read_only: read only; works beside a writer, and where nothing can be written.
+        told: of a journal that is opened for writing, hears of each row when it is found sound, so that what folds the
+            journal need not read it again. If a later row is not sound, opening fails, and what was told is void.
 
     Raises:
         JournalCorrupt: if a row, or the head file, is not what was written.
@@ -76,13 +79,13 @@ class Journal:
         StoreReadOnly: if it cannot be opened in this way where it lies.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+    def __init__(self, folder: Path, *, read_only: bool = False, told: Told | None = None) -> None:
         self.path = folder / NAME
         self._writer: JournalWriter | None = None
         if read_only:
             self._verified = _verify_for_reading(self.path)
         else:
-            self._writer = _open_writer(self.path)
+            self._writer = _open_writer(self.path, told)
 
     @property
     def count(self) -> int:
@@ -224,7 +227,9 @@ def _verify_for_reading(path: Path) -> HeadState:
         return _verify(connection, path, acknowledged)
 
 
-def _verify(connection: sqlite3.Connection, path: Path, acknowledged: HeadState | None) -> HeadState:
+def _verify(
+    connection: sqlite3.Connection, path: Path, acknowledged: HeadState | None, told: Told | None = None
+) -> HeadState:
     if not has_rows(connection, path):
         if acknowledged is not None and acknowledged.rows:
             raise JournalTruncated(path, 0, acknowledged.rows)
@@ -232,13 +237,13 @@ def _verify(connection: sqlite3.Connection, path: Path, acknowledged: HeadState 
     if acknowledged is None:
         # Rows are only written after the head was made, so it was there.
         raise JournalCorrupt(path, None, f"has rows, but {HEAD_NAME} is missing")
-    state = walk(connection, path, acknowledged)
+    state = walk(connection, path, acknowledged, told)
     if state.rows < acknowledged.rows:
         raise JournalTruncated(path, state.rows, acknowledged.rows)
     return state
 
 
-def _open_writer(path: Path) -> JournalWriter:
+def _open_writer(path: Path, told: Told | None) -> JournalWriter:
     if path.exists() and not os.access(path, os.W_OK):
         with disk_errors(path):
             os.close(os.open(path, os.O_RDWR))
@@ -249,16 +254,16 @@ def _open_writer(path: Path) -> JournalWriter:
             raise StoreFull(path, str(error)) from error
         raise reading_error(path, error) from error
     try:
-        return _adopt(path, connection)
+        return _adopt(path, connection, told)
     except BaseException:
         connection.close()
         raise
 
 
-def _adopt(path: Path, connection: sqlite3.Connection) -> JournalWriter:
+def _adopt(path: Path, connection: sqlite3.Connection, told: Told | None) -> JournalWriter:
     """Checks the rows; those that a killed process committed but never acknowledged become part of the journal."""
     acknowledged = _acknowledged(path)
-    state = _verify(connection, path, acknowledged)
+    state = _verify(connection, path, acknowledged, told)
     with disk_errors(path):
         sync_folder(path.parent)
         if acknowledged is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -53,6 +53,10 @@ class Entry(NamedTuple):
     search: str | None
     job: str | None
     payload: bytes
+
+
+Told = Callable[[int, Entry], None]
+"""Hears of a row and its number."""
 
 
 def connect_for_writing(path: Path) -> sqlite3.Connection:
@@ -164,16 +168,24 @@ def sound_rows(connection: sqlite3.Connection, path: Path) -> Iterator[tuple[int
         raise reading_error(path, error, expected) from error
 
 
-def walk(connection: sqlite3.Connection, path: Path, acknowledged: HeadState) -> HeadState:
+def walk(connection: sqlite3.Connection, path: Path, acknowledged: HeadState, told: Told | None = None) -> HeadState:
     """Recomputes the chain from the first row to the last and returns its head.
+
+    Args:
+        connection: to the table.
+        path: of the table.
+        acknowledged: the head that is kept outside it.
+        told: hears of each row that is sound, before the next one is looked at.
 
     Raises:
         JournalCorrupt: at the first row that is missing, altered, or not what was acknowledged under its number.
     """
     sequence, own = 0, NOTHING
-    for sequence, _, own in sound_rows(connection, path):
+    for sequence, entry, own in sound_rows(connection, path):
         if sequence == acknowledged.rows and own != acknowledged.hash:
             raise JournalCorrupt(path, sequence, "is not the row that was acknowledged under this number")
+        if told is not None:
+            told(sequence, entry)
     return HeadState(sequence, own)
 
 

@@ -11,6 +11,7 @@ from store.blobs import BlobStore
 from store.checkpoints import CheckpointStore
 from store.files import TEMPORARY, disk_errors, sweep_strays
 from store.journal import Journal
+from store.journal_table import Told
 from store.lock import StoreLock
 
 
@@ -32,7 +33,7 @@ class Store:
         self._resources = resources
 
     @classmethod
-    def open(cls, folder: Path, *, write: bool, create: bool = False) -> Store:
+    def open(cls, folder: Path, *, write: bool, create: bool = False, told: Told | None = None) -> Store:
         """Opens a store.
 
         Args:
@@ -40,6 +41,7 @@ class Store:
             write: be its writer: takes the lock until `close`, and sweeps what crashed writers left. Without, nothing
                 is written; this works beside a writer, and where nothing can be written.
             create: make it a store if it is a new or empty folder.
+            told: of a writer, hears of the journal's rows as they are verified, as `Journal` says.
 
         Raises:
             NotAStore: if the folder is none, or holds other things.
@@ -57,7 +59,7 @@ class Store:
                 resources.enter_context(StoreLock(folder))
                 with disk_errors(folder):
                     sweep_strays(folder / TEMPORARY)
-            journal = Journal(folder, read_only=not write)
+            journal = Journal(folder, read_only=not write, told=told)
             resources.callback(journal.close)
             blobs = BlobStore(folder, read_only=not write)
             resources.callback(blobs.close)

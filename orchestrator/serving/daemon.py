@@ -43,16 +43,17 @@ class Daemon:
 
     Args:
         config: what the operator wrote.
-        store: open for writing.
 
     Attributes:
+        store: open for writing, once it has begun.
         memory: the journal's fold, for running.
         seen: the first of the observers that its runtime must have.
         history: the journal's fold, for showing.
     """
 
-    def __init__(self, config: ServeConfig, store: Store) -> None:
-        self.config, self.store = config, store
+    def __init__(self, config: ServeConfig) -> None:
+        self.config = config
+        self.store: Store
         self.memory = Memory()
         self.seen = Seen(self._heard)
         self.history = self.seen.history
@@ -70,15 +71,16 @@ class Daemon:
 
     # Its life.
 
-    async def begin(self, tasks: TaskGroup, runtime: Runtime, fleet: Fleet) -> None:
+    async def begin(self, tasks: TaskGroup, store: Store, runtime: Runtime, fleet: Fleet) -> None:
         """Takes up every search that is wanted; memory holds the journal by now.
 
         Args:
             tasks: where the searches run.
+            store: open for writing.
             runtime: started, on these devices.
             fleet: the devices.
         """
-        self._tasks, self._runtime, self._fleet = tasks, runtime, fleet
+        self.store, self._tasks, self._runtime, self._fleet = store, tasks, runtime, fleet
         self._taker = Taker(runtime, self.store, self.memory, self.config.log.job_bytes)
         jobs = runtime.scheduler.jobs
         self._collecting = Collecting(self.store, self.memory, jobs.values, self.config.limits.hang_seconds)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 from functools import partial
 
 import anyio
-from anyio import to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from orchestrator import metrics
@@ -19,7 +19,7 @@ from orchestrator.groups import first_of
 from orchestrator.knowledge import Knowledge
 from orchestrator.metrics import Metrics
 from orchestrator.observer import Observer, Several
-from orchestrator.recall import recall
+from orchestrator.recall import taken
 from orchestrator.runtime import Runtime
 from orchestrator.serving import logs
 from orchestrator.serving.config import ServeConfig
@@ -33,6 +33,9 @@ from store.opening import Store
 from store.records.spec import Resources
 
 STATUS_SECONDS = 5.0
+SWITCH_SECONDS = 0.0005
+"""While a thread makes an answer, the event loop waits so long for the interpreter after each call of the system, which
+it makes for every packet. Python's own 5 ms are a second for 200 packets."""
 _log = logging.getLogger("coldframe.daemon")
 
 
@@ -43,9 +46,15 @@ def serve(config: ServeConfig) -> None:
         StoreError: if the store cannot be used, or fails for good.
         OrchestratorError: if the daemon cannot listen, or has no device, as the configuration says.
     """
-    with Store.open(config.store, write=True, create=True) as store, logs.setup(config.log, store.folder):
+    daemon = Daemon(config)
+    meters = Metrics(daemon)
+    early = Several(daemon.seen, meters)  # the other observers have nothing to do with what is over
+    with (
+        taken(config.store, daemon.memory, early.recalled, create=True) as store,
+        logs.setup(config.log, store.folder),
+    ):
         try:
-            anyio.run(_Serving(config, store).run)
+            anyio.run(_Serving(config, store, daemon, meters).run)
         except BaseExceptionGroup as group:
             error = first_of(group)
             _log.critical("the daemon ends: %s", error)
@@ -53,12 +62,10 @@ def serve(config: ServeConfig) -> None:
 
 
 class _Serving:
-    """One daemon, from its journal's fold to its end."""
+    """One daemon in an open store, from its journal's fold to its end."""
 
-    def __init__(self, config: ServeConfig, store: Store) -> None:
-        self._config, self._store = config, store
-        self._daemon = Daemon(config, store)
-        self._metrics = Metrics(self._daemon)
+    def __init__(self, config: ServeConfig, store: Store, daemon: Daemon, meters: Metrics) -> None:
+        self._config, self._store, self._daemon, self._metrics = config, store, daemon, meters
         self._feed = Feed(store.journal, self._daemon.history)
         self._notifier = Notifier()
         log = DaemonLog(self._daemon.history)
@@ -67,8 +74,6 @@ class _Serving:
 
     async def run(self) -> None:
         """Runs the daemon; returns after a drain."""
-        early = Several(self._daemon.seen, self._metrics)  # the others have nothing to do with what is over
-        await to_thread.run_sync(recall, self._store, self._daemon.memory, early)
         self._store.journal.on_commit(self._metrics.journal_committed)
         fleet = await Fleet.find(self._config.devices, self._store.folder)
         knowledge = Knowledge(self._store, self._config.limits.pool_bytes)
@@ -92,7 +97,7 @@ class _Serving:
         memory = self._daemon.memory
         runtime = Runtime(self._store, memory, resources, self._observer, knowledge, fleet, limits.starts_per_minute)
         await runtime.start(searches, [], None)
-        await self._daemon.begin(searches, runtime, fleet)
+        await self._daemon.begin(searches, self._store, runtime, fleet)
         around.start_soon(self._metrics.run)
         port = await around.start(partial(metrics.serve, self._config.metrics, self._metrics))
         where: Endpoint = await around.start(self._serve_api)
@@ -105,7 +110,7 @@ class _Serving:
         await server.serve(self._daemon, self._feed, self._metrics.app, api, task_status=task_status)
 
     def _tell(self, where: Endpoint, port: int | None) -> None:
-        known = plural(len(self._daemon.memory.searches), "search").replace("searchs", "searches")
+        known = plural(len(self._daemon.memory.searches), "search")
         places = [where.socket, *([where.tcp] if where.tcp else [])]
         more = f"; metrics on port {port}" if port is not None else ""
         _log.info("serving %s (%s) on %s%s", self._store.folder, known, " and ".join(places), more)

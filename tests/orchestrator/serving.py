@@ -12,12 +12,11 @@ import anyio
 
 from orchestrator.fleet import Fleet
 from orchestrator.knowledge import Knowledge
-from orchestrator.recall import recall
+from orchestrator.recall import taken
 from orchestrator.runtime import Runtime
 from orchestrator.serving.config import DevicesConfig, LimitsConfig, ServeConfig
 from orchestrator.serving.daemon import Daemon
 from orchestrator.serving.service import Actor, Submission
-from store.opening import Store
 from store.records.events import AnyEvent
 from store.records.spec import Resources
 
@@ -58,14 +57,13 @@ async def serving(folder: Path, workers: int = 1, **limits: Any) -> AsyncIterato
     """Starts a daemon on a store, and drains it at the end."""
     devices = DevicesConfig(use="cpu", cpu_workers=workers)
     config = ServeConfig(store=folder, devices=devices, limits=LimitsConfig(**limits))
-    with Store.open(folder, write=True, create=True) as store:
-        made = Daemon(config, store)
-        recall(store, made.memory, made.seen)
+    made = Daemon(config)
+    with taken(folder, made.memory, made.seen.recalled, create=True) as store:
         knowledge, fleet = Knowledge(store), await Fleet.find(devices, folder)
         async with anyio.create_task_group() as tasks:
             runtime = Runtime(store, made.memory, Resources(), made.seen, knowledge, fleet)
             await runtime.start(tasks, [], None)
-            await made.begin(tasks, runtime, fleet)
+            await made.begin(tasks, store, runtime, fleet)
             with anyio.fail_after(LIMIT_SECONDS):
                 yield made
                 await made.drain("the test is over")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from store.errors import JournalClosed, JournalFailed, NotCanonical
 from store.journal import Journal
 from store.journal_head import read_head
+from store.journal_table import Entry
 from store.records.events import EVENT, AnyEvent, AttemptFailed, SearchFinished, StateSaved, WorkerStarted
 from tests.store.builders import child, delivered, finish, requested, saved, succeeded
 
@@ -45,6 +46,16 @@ def test_events_come_back_in_order_after_reopening(tmp_path: Path) -> None:
     again = Journal(tmp_path)
     assert again.count == 4
     assert contents(again) == written
+    again.close()
+
+
+def test_what_is_told_while_a_journal_is_opened_is_what_it_holds(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.append([delivered(0), requested(1), saved("c" * 64)])
+    journal.close()
+    told = list[tuple[int, Entry]]()
+    again = Journal(tmp_path, told=lambda *row: told.append(row))
+    assert [(sequence, *entry) for sequence, entry in told] == list(again.raw())
     again.close()
 
 

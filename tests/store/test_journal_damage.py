@@ -143,8 +143,10 @@ def test_rows_that_were_committed_but_not_acknowledged_are_adopted(folder: Path)
     hashes.close()
     create_head(folder, HeadState(297, last))
     assert Journal(folder, read_only=True).count == ROWS
-    journal = Journal(folder)
+    told = list[int]()
+    journal = Journal(folder, told=lambda sequence, entry: told.append(sequence))
     assert journal.count == ROWS
+    assert told == list(range(1, ROWS + 1)), "whoever folds the journal as it is opened hears of them too"
     journal.close()
     head = read_head(folder)
     assert head is not None
