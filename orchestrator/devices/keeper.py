@@ -58,12 +58,12 @@ class DeviceKeeper:
         self.watch = DeviceWatch(self.devices, config.faults, config.fault_seconds)
 
     def recall(self, left: Iterable[DeviceLeft]) -> None:
-        """Takes note of devices that had left service before the daemon started: those with faults, or by order.
+        """Takes note of devices that had left service before the daemon started for their faults.
 
         What was lost or stuck then is found out anew.
         """
         for event in left:
-            if event.device in self.devices and event.reason in ("faults", "operator"):
+            if event.device in self.devices and event.reason == "faults":
                 self.watch.out[event.device] = event
 
     async def run(self) -> None:

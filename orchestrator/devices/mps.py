@@ -17,6 +17,7 @@ import anyio
 
 from orchestrator.devices.found import Device
 from orchestrator.errors import MpsFailed
+from orchestrator.serving.endpoint import own_folder
 from orchestrator.supervision import Surroundings
 
 CONTROL = "nvidia-cuda-mps-control"
@@ -31,10 +32,13 @@ class Mps(Surroundings):
     """The service of one daemon.
 
     Args:
-        run: a folder of this daemon's, for pipes; where its path is too long, one below /tmp is used.
+        run: a folder of this daemon's, for pipes; where its path is too long, one in the user's runtime folder.
         logs: where MPS writes its logs.
         failed: called when the service is dead, with why and whether there is another one now. Without one, workers
             are started without it, and should have their GPU for themselves.
+
+    Raises:
+        EndpointUnusable: if the folder for short names is not this user's own.
     """
 
     def __init__(self, run: Path, logs: Path, failed: Callable[[str, bool], Awaitable[None]]) -> None:
@@ -157,4 +161,4 @@ def _short(folder: Path) -> Path:
     if len(os.fsencode(folder)) <= LONGEST_FOLDER:
         return folder
     name = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
-    return Path("/tmp") / f"coldframe-{os.getuid()}" / f"mps-{name}"
+    return own_folder() / f"mps-{name}"

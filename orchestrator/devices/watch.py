@@ -8,7 +8,7 @@ from typing import Literal
 
 from store.records.events import DeviceLeft, DeviceReturned
 
-LeaveReason = Literal["faults", "lost", "stuck", "operator"]
+LeaveReason = Literal["faults", "lost", "stuck"]
 
 
 class DeviceWatch:

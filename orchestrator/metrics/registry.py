@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import platform
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -134,7 +135,8 @@ class Metrics:
         scales = Scales(self._service.store.folder, self._service.store.checkpoints)
         while True:
             begun = anyio.current_time()
-            self._sizes = await to_thread.run_sync(scales.measure)
+            with suppress(OSError):  # no file to be had now: what was measured last stands, with its time
+                self._sizes = await to_thread.run_sync(scales.measure)
             took = anyio.current_time() - begun
             await anyio.sleep(max(MEASURE_SECONDS, took / MEASURING_SHARE))
 

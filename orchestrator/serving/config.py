@@ -59,9 +59,9 @@ class DevicesConfig(Config):
     reserve_bytes: int = Field(default=1 << 30, ge=0, description="memory of each GPU that is left to others")
     threads: int = Field(default=1, ge=1, description="CPU threads of each worker")
     faults: int = Field(default=3, ge=1, description="so many faults in `fault_seconds` put a device out of service")
-    fault_seconds: float = Field(default=600.0, gt=0)
-    poll_seconds: float = Field(default=5.0, gt=0, description="between two looks at the GPUs")
-    nvml_seconds: float = Field(default=5.0, gt=0, description="a driver call that takes longer counts as a fault")
+    fault_seconds: float = Field(default=600.0, gt=0, description="in which faults of a device count together")
+    poll_seconds: float = Field(default=5.0, gt=0, description="between two looks at a device")
+    nvml_seconds: float = Field(default=5.0, gt=0, description="a GPU whose driver takes longer to answer is lost")
     mps: bool = Field(default=False, description="start and stop NVIDIA's Multi-Process Service")
 
 

@@ -61,7 +61,7 @@ def socket_path(store: Path, wanted: Path | None = None) -> Path:
         why = f"api.socket is {len(os.fsencode(path))} bytes long; expected a path of {LONGEST_PATH} bytes at most"
         raise EndpointUnusable(str(path), why)
     _make(store.absolute() / FOLDER)
-    return _short(store.absolute())
+    return own_folder() / f"{hashlib.sha256(os.fsencode(store.absolute())).hexdigest()[:16]}.sock"
 
 
 def write(store: Path, endpoint: Endpoint) -> None:
@@ -105,12 +105,16 @@ def _make(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def _short(store: Path) -> Path:
-    """A name that the store's path gives, in a folder that nobody else can put anything into."""
+def own_folder() -> Path:
+    """Returns a folder for sockets whose own place is too deep, which nobody else can put anything into; makes it.
+
+    Raises:
+        EndpointUnusable: if what is there is not this user's own.
+    """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(runtime) / "coldframe" if runtime else Path(f"/tmp/coldframe-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise EndpointUnusable(str(folder), "is not a folder of this user's alone (mode 0700); remove it")
-    return folder / f"{hashlib.sha256(os.fsencode(store)).hexdigest()[:16]}.sock"
+    return folder

@@ -275,7 +275,7 @@ class DeviceLeft(Record):
 
     type: Literal["device_left"] = "device_left"
     device: str
-    reason: Literal["faults", "lost", "stuck", "operator"]
+    reason: Literal["faults", "lost", "stuck"]
     message: str
 
 

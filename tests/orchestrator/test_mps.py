@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import anyio
 import psutil
@@ -13,6 +14,7 @@ import pytest
 
 from orchestrator.devices import cpu, mps
 from orchestrator.devices.mps import LOGS, PIPES, Mps
+from orchestrator.errors import EndpointUnusable
 from store.records.events import AttemptFailed, WorkerStarted
 from tests.orchestrator.drivers import FakeDriver, gpu
 from tests.orchestrator.manning import looped, manned, played
@@ -26,7 +28,7 @@ case "$*$order" in
 -d*) [ -e "$here/broken" ] && { echo "An instance of this daemon is already running"; exit 1; }
      touch "$here/alive" ;;
 quit) [ -e "$here/alive" ] && rm "$here/alive" ;;
-get_server_list) [ -e "$here/hangs" ] && sleep 60; [ -e "$here/alive" ] ;;
+get_server_list) [ -e "$here/hangs" ] && exec sleep 60; [ -e "$here/alive" ] ;;
 esac
 """
 LIMIT_SECONDS = 30.0
@@ -162,8 +164,17 @@ async def test_one_that_does_not_answer_counts_as_dead(
         assert failures.said[0][1] is False, "nor does the next one"
 
 
-def test_a_long_path_is_exchanged_for_a_short_one(tmp_path: Path) -> None:
-    """Guards the 107 bytes that the kernel allows for a socket's path."""
+def test_a_long_path_is_exchanged_for_a_short_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards the 107 bytes that the kernel allows for a socket's path, in a folder that nobody else can fill."""
+    with TemporaryDirectory(prefix="mps-") as runtime:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        check_short_paths(tmp_path)
+        (Path(runtime) / "coldframe").chmod(0o777)
+        with pytest.raises(EndpointUnusable, match="is not a folder of this user's alone"):
+            Mps(tmp_path / ("long" * 30), tmp_path, Failures())
+
+
+def check_short_paths(tmp_path: Path) -> None:
     service = Mps(tmp_path / ("long" * 30), tmp_path, Failures())
     pipes = service._variables()[PIPES]
     assert len(pipes) < mps.LONGEST_FOLDER

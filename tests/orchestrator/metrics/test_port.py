@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 import socket
 import threading
 import time
@@ -17,8 +19,9 @@ from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
 from orchestrator.errors import EndpointUnusable
-from orchestrator.metrics import Metrics, serve
+from orchestrator.metrics import Metrics, registry, serve
 from orchestrator.serving.config import MetricsConfig
+from store.checkpoints import CheckpointStore
 from tests.orchestrator.metrics.desk import Desk, parsed, store_in
 from tests.orchestrator.telling import Teller
 
@@ -82,9 +85,9 @@ async def test_scrapers_that_stop_reading_block_nobody() -> None:
             for _ in range(50):
                 await stream.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: identity\r\n\r\n")
             stopped.append(stream)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60.0) as client:
             for _ in range(5):
-                with anyio.fail_after(5):
+                with anyio.fail_after(60):
                     assert (await client.get("/metrics")).status_code == 200
         for stream in stopped:
             await stream.aclose()
@@ -129,8 +132,30 @@ async def test_lag_and_sizes_are_measured_while_it_runs(tmp_path: Path) -> None:
     assert metrics._sizes.by_kind["journal"] > 0
 
 
+async def test_a_store_that_cannot_be_measured_now_is_measured_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards a daemon that ended because it had no file left to open (scenario 34)."""
+    refusals, real = [OSError(errno.EMFILE, os.strerror(errno.EMFILE))] * 2, CheckpointStore.digests
+
+    def digests(checkpoints: CheckpointStore) -> list[str]:
+        if refusals:
+            raise refusals.pop()
+        return real(checkpoints)
+
+    monkeypatch.setattr(CheckpointStore, "digests", digests)
+    monkeypatch.setattr(registry, "MEASURE_SECONDS", 0.01)
+    with store_in(tmp_path) as store:
+        metrics = Desk(store).metrics
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(metrics.run)
+            await _until(lambda: metrics._sizes.measured is not None)
+            tasks.cancel_scope.cancel()
+    assert refusals == []
+
+
 async def _until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not condition():  # noqa: ASYNC110 - nobody tells
             await anyio.sleep(0.01)
 
