@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 
 import anyio
+import msgpack
 from anyio import to_thread
 
 from orchestrator.lifecycle import Job
-from orchestrator.memory import Memory
+from orchestrator.runtime import Runtime
 from store.check import CheckReport, check
 from store.errors import StoreError
 from store.gc import GRACE_SECONDS, HeldCollection, collect
 from store.opening import Store
 from store.records.requests import Train
+from store.roots import mentioned
 from store.sweeping import GcReport
 
 HOUR = 3600.0
@@ -67,15 +69,13 @@ class Collecting:
 
     Args:
         store: open for writing by this process.
-        memory: what is known of checkpoints; it forgets those that go.
-        jobs: gives the jobs under way.
+        runtime: what runs jobs; its memory forgets the checkpoints that go.
         least_seconds: a worker that is silent for so long is killed; a grace period is never shorter, nor than ten
             minutes.
     """
 
-    def __init__(self, store: Store, memory: Memory, jobs: Callable[[], Iterable[Job]], least_seconds: float) -> None:
-        self._store, self._memory, self._jobs, self._least = store, memory, jobs, max(LEAST_SECONDS, least_seconds)
-        self._lock = anyio.Lock()
+    def __init__(self, store: Store, runtime: Runtime, least_seconds: float) -> None:
+        self._store, self._runtime, self._least = store, runtime, max(LEAST_SECONDS, least_seconds)
         self._clock = Clock()
 
     async def collect(self, *, delete: bool, grace_seconds: float = GRACE_SECONDS) -> GcReport:
@@ -89,19 +89,19 @@ class Collecting:
         Raises:
             StoreFull, StoreReadOnly, StoreFailed: if the disk refuses.
         """
-        async with self._lock:
+        async with self._runtime.collecting:
             if not delete:
                 return await to_thread.run_sync(lambda: collect(self._store.folder, grace_seconds=grace_seconds))
             grace = max(grace_seconds, self._least)
             limit = self._clock.before(grace)
             found = await to_thread.run_sync(lambda: HeldCollection(self._store, grace_seconds=grace, limit=limit))
-            keep = needed(self._jobs(), self._memory)
-            self._memory.forget_removed(found.doomed - keep)
+            keep = needed(self._runtime)
+            self._runtime.memory.forget_removed(found.doomed - keep)
             return await to_thread.run_sync(found.sweep, keep)
 
     async def check(self) -> CheckReport:
         """Reads the whole store again."""
-        async with self._lock:
+        async with self._runtime.collecting:
             return await to_thread.run_sync(check, self._store.folder)
 
     async def every(self, hours: float, told: Callable[[str], None]) -> None:
@@ -132,17 +132,25 @@ class Collecting:
             told(f"while collecting garbage: {problem}")
 
 
-def needed(jobs: Iterable[Job], memory: Memory) -> set[str]:
-    """Returns the checkpoints that jobs start from: those that were given to a worker, and those that wait for one."""
-    found: set[str] = set()
-    for job in jobs:
-        request = job.request
-        if isinstance(request, Train):
-            newest = memory.newest(request.candidate.id, request.epochs)
-            found |= {newest.digest} if newest else set()
-        if request.candidate is not None:
-            found |= {one.partition("=")[2].partition("/")[0] for one in request.candidate.initial}
-        for name in ("checkpoint", "state"):
-            if digest := getattr(request, name, None):
-                found.add(digest)
+def needed(runtime: Runtime) -> set[str]:
+    """Returns the checkpoints that are needed for what the journal does not say yet.
+
+    These are those that jobs start from, on a worker or before, and those that the rows under way mention.
+    """
+    found = runtime.starts()
+    for job in runtime.scheduler.jobs.values():
+        found |= set(_starts(job, runtime))
+    for event in runtime.pending:
+        found |= mentioned(msgpack.packb(event.model_dump(mode="python")))
     return found
+
+
+def _starts(job: Job, runtime: Runtime) -> Iterator[str]:
+    request = job.request
+    if job.worker is not None and job.start is not None:
+        yield job.start
+    if isinstance(request, Train) and (newest := runtime.memory.newest(request.candidate.id, request.epochs)):
+        yield newest.digest
+    for name in ("checkpoint", "state"):
+        if digest := getattr(request, name, None):
+            yield digest

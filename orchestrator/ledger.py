@@ -28,11 +28,13 @@ class Ledger:
         troubled: called with the error when there is no room.
 
     Attributes:
+        pending: what `commit` was given and is not durable yet.
         trouble: why nothing can be journalled now; None while it can.
         leaving: whether the process ends: then nobody waits for room.
     """
 
     def __init__(self, journal: Journal, observer: Observer, troubled: Callable[[Exception], None]) -> None:
+        self.pending: Sequence[AnyEvent] = ()
         self.trouble: StoreFull | StoreReadOnly | None = None
         self.leaving = False
         self._journal, self._observer, self._troubled = journal, observer, troubled
@@ -45,7 +47,9 @@ class Ledger:
             JournalFailed: if the journal failed for good.
         """
         if events:
+            self.pending = events
             await self.when_there_is_room(lambda: self._write(events))
+            self.pending = ()
 
     async def write(self, events: Sequence[AnyEvent]) -> None:
         """Journals events, all or none, now or not at all.

@@ -57,6 +57,7 @@ class Job:
     Attributes:
         searches: those that asked for it.
         owner: the one of them for which it was given to a worker.
+        start: the checkpoint from which its latest attempt went on, if there was one.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Job:
     failures: int = 0
     epochs: int = 0
     worker: str | None = None
+    start: str | None = None
     alone: bool = False
     held: bool = False
     searches: list[str] = field(default_factory=list)

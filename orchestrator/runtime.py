@@ -82,6 +82,7 @@ class Runtime:
 
     Attributes:
         retries: when each failed job that waits for its next try may start, in seconds of the loop's clock.
+        collecting: held by whoever removes checkpoints from the store, or looks whether all are there.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Runtime:
         self._ledger = Ledger(store.journal, observer, self._refuse_orders)
         self._ports: dict[str, SearchPort] = {}
         self.retries: dict[str, float] = {}
+        self.collecting = anyio.Lock()
         self._inbox: list[tuple[Callable[[], Reaction], anyio.Event | None]] = []
         self._orders: list[_Order] = []
         self._acting_since: float | None = None
@@ -188,6 +190,11 @@ class Runtime:
         """Why nothing can be journalled now; None while it can."""
         return self._ledger.trouble
 
+    @property
+    def pending(self) -> Sequence[AnyEvent]:
+        """What has happened, as far as memory says so and the journal does not yet."""
+        return self._ledger.pending
+
     def told(self, line: str) -> None:
         """Passes on a line that people should know."""
         self._observer.told(line)
@@ -221,7 +228,8 @@ class Runtime:
     async def remove_superseded(self, least: int = MANY_STATES, grace_seconds: float | None = None) -> None:
         """Removes the states of computations that nothing goes on from, if so many were made since the last time.
 
-        Where the disk has no room even for that, they stay until the next time.
+        Where the disk has no room even for that, or the store is being collected or checked, they stay until the next
+        time.
 
         Args:
             least: that many.
@@ -229,13 +237,14 @@ class Runtime:
                 its manifest.
         """
         states = self.memory.states
-        if states.fresh < least:
+        if states.fresh < least or self.collecting.locked():
             return
         states.fresh = 0
         grace = max(GRACE_SECONDS, self._resources.hang_seconds) if grace_seconds is None else grace_seconds
         collected = partial(collect_states, self._store.journal, self._store.checkpoints, grace_seconds=grace)
-        with suppress(StoreFull):
-            states.missing |= await to_thread.run_sync(collected)
+        async with self.collecting:
+            with suppress(StoreFull):
+                states.missing |= await to_thread.run_sync(collected)
 
     def strategy_progress(self, search: str, done: int, total: int, label: str) -> None:
         """Shows how far a strategy is."""

@@ -379,13 +379,14 @@ class Scheduler:
         if start is not None:
             started = started.model_copy(update={"checkpoint": start.digest, "epoch": start.epoch, "step": start.step})
         self._emit(started)
+        job.start = start.digest if start else None
         move(job, JobState.STARTING, f"given to {worker} on {device}")
         self.placement.put(worker, job)
         message = messages.Assign(
             job=job.id,
             attempt=job.attempt,
             request=job.request,
-            resume=start.digest if start else None,
+            resume=job.start,
             settings=self._terms[job.owner].settings,
         )
         self._reaction.commands.append(Assign(worker, message))

@@ -202,7 +202,10 @@ class BlobStore:
             # Out of the way first: whoever touches the pack after this finds it gone and writes its block anew, who
             # touched it before left a fresh time; and a kill in the middle leaves a stray, not half a pack.
             grave = self.temporary / unique_name()
-            os.rename(folder, grave)
+            try:
+                os.rename(folder, grave)
+            except FileNotFoundError:
+                return False  # it was set aside
             if grave.stat().st_mtime > newer_than:
                 os.rename(grave, folder)
                 return False

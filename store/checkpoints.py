@@ -8,7 +8,8 @@ manifest that nothing names; `store.gc` removes them.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
@@ -161,6 +162,17 @@ class CheckpointStore:
         """Returns the digests of all manifests that are there, sound or not."""
         shelves = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
         return [entry.name for shelf in shelves for entry in sorted(shelf.iterdir()) if is_digest(entry.name)]
+
+    def found(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Yields each manifest's name, and what the disk says of its file; passes over what is removed meanwhile.
+
+        Raises:
+            StoreFailed: if the disk refuses.
+        """
+        with disk_errors(self.folder):
+            for digest in self.digests():
+                with suppress(FileNotFoundError):
+                    yield digest, self.path(digest).stat()
 
     def discard(self, digest: str, newer_than: float) -> bool:
         """Removes a manifest, not yet durably, unless someone has written it again. Only a collection calls this.

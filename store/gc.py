@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 from store import caches
@@ -94,11 +94,9 @@ class HeldCollection:
         return report.with_caches(caches.collect(self._store.folder, dry_run=False))
 
     def _marked(self) -> Iterator[str]:
-        for digest in self._store.checkpoints.digests():
-            with suppress(FileNotFoundError), disk_errors(self._store.checkpoints.folder):
-                changed = self._store.checkpoints.path(digest).stat().st_mtime
-                if digest not in self._live and digest not in self._in_part and changed <= self._limit:
-                    yield digest
+        for digest, state in self._store.checkpoints.found():
+            if digest not in self._live and digest not in self._in_part and state.st_mtime <= self._limit:
+                yield digest
 
 
 def collect_states(journal: Journal, checkpoints: CheckpointStore, *, grace_seconds: float = GRACE_SECONDS) -> set[str]:
@@ -129,7 +127,7 @@ def collect_states(journal: Journal, checkpoints: CheckpointStore, *, grace_seco
 def _needed(folder: Path, journal: Journal) -> tuple[set[str], dict[str, frozenset[str]]]:
     """The checkpoints that are needed as a whole, and by manifest the blocks that are needed of others."""
     roots, pooled = Roots.of(journal), as_journalled(folder, journal).manifests()
-    return roots.live, _together(roots.inherited.by_manifest(), pooled)
+    return roots.live | roots.furthest, _together(roots.inherited.by_manifest(), pooled)
 
 
 def _together(left: Mapping[str, Collection[str]], right: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:

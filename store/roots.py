@@ -15,6 +15,11 @@ _DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 Event = dict[str, Any]
 
 
+def mentioned(payload: bytes) -> set[str]:
+    """Returns whatever in a row could be the digest of a checkpoint."""
+    return {text.decode() for text in _DIGEST.findall(payload)}
+
+
 class Roots:
     """The fold of a journal into checkpoints, by the digests of their manifests.
 
@@ -34,7 +39,7 @@ class Roots:
         self.named: set[str] = set()
         self.quarantined: set[str] = set()
         self._of_outcomes: set[str] = set()
-        self._by_candidate: dict[str, list[str]] = {}
+        self._by_candidate: dict[str, list[tuple[int, int, str]]] = {}  # epoch, step, digest; as they were saved
         self._awaited: dict[str, str] = {}
         self._mentioned: dict[tuple[str, str], set[str]] = {}
         self.inherited = InheritedBlocks()
@@ -62,18 +67,30 @@ class Roots:
     @property
     def live(self) -> set[str]:
         """The checkpoints that must be there."""
-        newest = {
-            next((digest for digest in reversed(saved) if digest not in self.quarantined), None)
-            for saved in self._by_candidate.values()
-        }
-        mentioned = set().union(*self._mentioned.values()) & self.named
+        newest = {saved[-1][2] for saved in self._sound()}
         awaited = set(self._awaited.values())
-        needed = self._of_outcomes | awaited | mentioned | self.computed.live()
-        return (needed | {digest for digest in newest if digest}) - self.quarantined
+        of_searches = set().union(*self._mentioned.values()) & self.named
+        needed = self._of_outcomes | awaited | of_searches | self.computed.live()
+        return (needed | newest) - self.quarantined
+
+    @property
+    def furthest(self) -> set[str]:
+        """Each candidate's checkpoint with the most training in it, from which an unfinished job goes on.
+
+        It is not the newest one where fewer epochs were asked for later.
+        """
+        return {max(saved)[2] for saved in self._sound()}
+
+    def _sound(self) -> Iterator[list[tuple[int, int, str]]]:
+        """Yields what was saved of each candidate of which anything can be read."""
+        for saved in self._by_candidate.values():
+            if sound := [one for one in saved if one[2] not in self.quarantined]:
+                yield sound
 
     def _saved(self, row: RawRow, event: Event) -> None:
         self._name(event["checkpoint"])
-        self._by_candidate.setdefault(event["candidate"], []).append(event["checkpoint"])
+        reached = (event["epoch"], event["step"], event["checkpoint"])
+        self._by_candidate.setdefault(event["candidate"], []).append(reached)
 
     def _lost(self, row: RawRow, event: Event) -> None:
         self.quarantined.add(event["checkpoint"])
@@ -121,7 +138,7 @@ class Roots:
     def _mentions(self, row: RawRow, event: Event) -> None:
         # A spec names what is taken over from earlier searches. A state is the strategy's own: whatever in it looks
         # like a digest may be one that it needs.
-        self._mentioned[row.type, event["search"]] = {text.decode() for text in _DIGEST.findall(row.payload)}
+        self._mentioned[row.type, event["search"]] = mentioned(row.payload)
 
     def _name(self, digest: str) -> None:
         self.named.add(digest)

@@ -105,8 +105,7 @@ class Sweep:
             in_part: by manifest, the names of the blocks that are needed of others.
         """
         doomed, needed = [], set[str]()
-        for digest in self._checkpoints.digests():
-            state = self._checkpoints.path(digest).stat()
+        for digest, state in self._checkpoints.found():
             stays = digest in live or state.st_mtime > self._limit
             if not stays and digest not in in_part:
                 doomed.append(digest)

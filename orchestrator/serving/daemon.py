@@ -82,8 +82,7 @@ class Daemon:
         """
         self.store, self._tasks, self._runtime, self._fleet = store, tasks, runtime, fleet
         self._taker = Taker(runtime, self.store, self.memory, self.config.log.job_bytes)
-        jobs = runtime.scheduler.jobs
-        self._collecting = Collecting(self.store, self.memory, jobs.values, self.config.limits.hang_seconds)
+        self._collecting = Collecting(self.store, runtime, self.config.limits.hang_seconds)
         for search, known in self.memory.searches.items():
             if orders.is_wanted(known):
                 self._take_up(search)

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,13 +17,17 @@ import anyio
 import pytest
 
 from orchestrator.collecting import Clock, Collecting
+from orchestrator.knowledge import Knowledge
 from orchestrator.lifecycle import Job
 from orchestrator.memory import Memory
+from orchestrator.observer import Silent
+from orchestrator.runtime import Runtime
 from store.check import check
 from store.checkpoints import CheckpointStore
 from store.gc import HeldCollection
 from store.opening import Store
-from store.records.requests import Evaluate
+from store.records.requests import Evaluate, Train
+from store.records.spec import Resources
 from tests.store.builders import candidate, child, equal, new_store, save, saved, state, succeeded
 
 GRACE = 1000.0
@@ -182,17 +187,35 @@ def test_in_whatever_order_writers_and_a_collection_come_no_live_block_is_lost(
     assert len(orders) > 1
 
 
-def test_a_collection_in_the_daemon_keeps_what_jobs_under_way_need_and_is_remembered(folder: Path) -> None:
-    """An evaluation of the first epoch is under way; nobody asks for anything else of it."""
+def idle(store: Store) -> Runtime:
+    """A runtime that knows a store's journal, and has neither workers nor jobs."""
+    memory = Memory()
+    for row in store.journal.rows():
+        memory.apply(row.event.type, vars(row.event))
+    return Runtime(store, memory, Resources(), Silent(), Knowledge(store))
+
+
+def first_of(store: Store) -> str:
+    return next(row.event.checkpoint for row in store.journal.rows())  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("why", ["evaluated", "gone on from"])
+def test_a_collection_in_the_daemon_keeps_what_jobs_under_way_need_and_is_remembered(folder: Path, why: str) -> None:
+    """A job on the first epoch is under way; nobody asks for anything else of it.
+
+    Or one that was given to a worker when there was no later epoch, and has not read it yet.
+    """
 
     async def collect(store: Store) -> set[str]:
-        memory = Memory()
-        for row in store.journal.rows():
-            memory.apply(row.event.type, vars(row.event))
-        first = next(row.event.checkpoint for row in store.journal.rows())  # type: ignore[union-attr]
-        asked = Evaluate(candidate=candidate(), checkpoint=first)
-        jobs = [Job(asked.key, asked, 1)]
-        collecting = Collecting(store, memory, lambda: jobs, 1.0)
+        runtime, first = idle(store), first_of(store)
+        memory, jobs = runtime.memory, runtime.scheduler.jobs
+        if why == "evaluated":
+            asked = Evaluate(candidate=candidate(), checkpoint=first)
+            jobs[asked.key] = Job(asked.key, asked, 1)
+        else:
+            trained = Train(candidate=candidate(), epochs=3)
+            jobs[trained.key] = Job(trained.key, trained, 1, worker="cpu-1", start=first)
+        collecting = Collecting(store, runtime, 1.0)
         dry = await collecting.collect(delete=False, grace_seconds=GRACE)
         assert (dry.dry_run, dry.manifests_removed) == (True, 3)
         assert (await collecting.collect(delete=True, grace_seconds=GRACE)).manifests_removed == 2
@@ -206,6 +229,34 @@ def test_a_collection_in_the_daemon_keeps_what_jobs_under_way_need_and_is_rememb
     with Store.open(folder, write=True) as store:
         left = anyio.run(collect, store)
     assert len(left) == 2
+    assert check(folder).clean
+
+
+def test_a_collection_keeps_what_a_row_on_its_way_into_the_journal_names(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training to fewer epochs than before found all of them done; its outcome waits for the disk."""
+
+    async def collect(store: Store) -> str:
+        runtime, first, durable = idle(store), first_of(store), Future[int]()
+        outcome, submit = succeeded(first, epochs=1), store.journal.submit
+        with monkeypatch.context() as patch, anyio.fail_after(30):
+            patch.setattr(store.journal, "submit", lambda events, now: durable)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(runtime._act)
+                tasks.start_soon(runtime.commit, outcome)
+                while not runtime.pending:
+                    await anyio.lowlevel.checkpoint()
+                await Collecting(store, runtime, 1.0).collect(delete=True, grace_seconds=GRACE)
+                durable.set_result(submit([outcome]).result())
+                while runtime.pending:
+                    await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
+        return first
+
+    with Store.open(folder, write=True) as store:
+        first = anyio.run(collect, store)
+        assert first in store.checkpoints.digests()
     assert check(folder).clean
 
 

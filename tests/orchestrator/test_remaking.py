@@ -188,6 +188,11 @@ def test_a_chain_may_be_as_long_as_a_search(succeeds: bool) -> None:
     assert made.jobs == {}
 
 
+async def beside_a_collection(runtime: Runtime) -> None:
+    async with runtime.collecting:
+        await runtime.remove_superseded(4, 0.0)
+
+
 def test_the_daemon_removes_old_states_when_many_were_made(tmp_path: Path) -> None:
     with new_store(tmp_path) as store:
         states = compute_chain(store, 4)
@@ -198,6 +203,8 @@ def test_the_daemon_removes_old_states_when_many_were_made(tmp_path: Path) -> No
                 memory.apply(row.type, msgpack.unpackb(row.payload, raw=False))
         runtime = Runtime(store, memory, Resources(), Silent(), Knowledge(store))
         anyio.run(runtime.remove_superseded, 5, 0.0)
+        assert set(store.checkpoints.digests()) == set(states)
+        anyio.run(beside_a_collection, runtime)
         assert set(store.checkpoints.digests()) == set(states)
         anyio.run(runtime.remove_superseded, 4, 0.0)
         assert set(store.checkpoints.digests()) == {states[3]}

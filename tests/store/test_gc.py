@@ -90,6 +90,24 @@ def test_superseded_and_unnamed_checkpoints_go_and_outcomes_and_the_newest_stay(
     assert collect(folder, dry_run=False).bytes_freed == 0
 
 
+def test_the_furthest_checkpoint_stays_even_where_fewer_epochs_were_asked_for_later(folder: Path) -> None:
+    """Else a training that was interrupted there would lose what it has."""
+    with Store.open(folder, write=True) as store:
+        again = save(store.checkpoints, epoch=1)
+        store.journal.append([saved(again, epoch=1)])
+    age(folder)
+    collect(folder, dry_run=False)
+    assert epochs(folder) == [(0, 1), (0, 2), (0, 3)]
+
+
+def test_a_manifest_that_another_removes_meanwhile_is_passed_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = CheckpointStore.digests
+    monkeypatch.setattr(CheckpointStore, "digests", lambda store: ["0" * 64, *digests(store)])
+    assert collect(folder).manifests_removed == 2
+
+
 def test_what_is_young_stays(folder: Path) -> None:
     assert collect(folder, dry_run=False, grace_seconds=20_000).manifests_removed == 0
     assert len(epochs(folder)) == 4
