@@ -21,7 +21,7 @@ from orchestrator.devices.nvml import Nvml
 from orchestrator.devices.processor import Processor
 from orchestrator.devices.provider import Provider, Reading
 from orchestrator.devices.threads import Call
-from orchestrator.errors import DeviceUnavailable
+from orchestrator.errors import DeviceLost, DeviceUnavailable
 from orchestrator.reactions import Reaction
 from orchestrator.serving.config import DevicesConfig
 from orchestrator.serving.service import DeviceState
@@ -86,7 +86,8 @@ class Fleet:
             provider: asked instead of NVML and /proc.
 
         Raises:
-            DeviceUnavailable: if there are no GPUs and there must be, or if their driver does not answer.
+            DeviceUnavailable: if there are no GPUs and there must be.
+            DeviceLost: if their driver does not answer; it may later.
         """
         if provider is None and config.use != "cpu":
             gpus: Provider = Nvml()
@@ -226,9 +227,9 @@ class Fleet:
 
 
 async def _found(provider: Provider, config: DevicesConfig) -> list[Device]:
-    call = Call(provider.devices)
-    with anyio.move_on_after(max(DRIVER_SECONDS, config.nvml_seconds)):
+    call, seconds = Call(provider.devices), max(DRIVER_SECONDS, config.nvml_seconds)
+    with anyio.move_on_after(seconds):
         await call.done.wait()
     if not call.done.is_set():
-        raise DeviceUnavailable(config.use, "a GPU driver that does not answer")
+        raise DeviceLost("the GPU driver", f"it did not answer within {seconds:g} s")
     return call.result()

@@ -42,4 +42,4 @@ def _is_measured(device: str) -> bool:
         return False
     import torch
 
-    return torch.cuda.is_initialized()
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]

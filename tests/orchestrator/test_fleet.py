@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import DeviceUnavailable
+from orchestrator.errors import DeviceLost, DeviceUnavailable
 from orchestrator.fleet import Fleet
 from orchestrator.serving.config import DevicesConfig
 from store.records.candidates import Fault
@@ -129,6 +130,20 @@ async def test_memory_that_was_taken_at_the_start_and_is_free_again_is_used(tmp_
     async with manned(tmp_path, FakeDriver(full)) as here:
         offers = here.runtime.scheduler.placement.capacity.offers
         await here.until(lambda: "cuda:0" in offers and offers["cuda:0"].others_bytes == 0)
+
+
+@looped
+async def test_a_driver_that_does_not_answer_at_the_start_is_no_fault_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2 would keep systemd from starting the daemon again, and the driver may answer the next time."""
+    over = threading.Event()
+    monkeypatch.setattr("orchestrator.devices.nvml.Nvml.devices", lambda self: over.wait())
+    monkeypatch.setattr("orchestrator.fleet.DRIVER_SECONDS", 0.05)
+    with pytest.raises(DeviceLost, match="the GPU driver is lost: it did not answer") as raised:
+        await Fleet.find(DevicesConfig(nvml_seconds=0.05), tmp_path)
+    over.set()
+    assert raised.value.exit_code == 1
 
 
 @looped
