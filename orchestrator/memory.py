@@ -193,8 +193,9 @@ class Memory:
         self.searches[event["search"]].status = status
 
     def _finished(self, event: Payload) -> None:
-        self._status(event, "finished")
-        self.searches[event["search"]].result = event["result"]
+        search = self.searches[event["search"]]
+        search.status, search.result = "finished", event["result"]
+        search.paused, search.stopped = None, False  # too late: with a higher total it goes on
 
     def _failed(self, event: Payload) -> None:
         """A strategy raised; if what it saw last is a computation that failed for a passing reason, it is done again.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from orchestrator import versions
 from orchestrator.errors import InvalidTransition, InvariantBroken, OrchestratorError, SearchCrashed
-from orchestrator.reactions import Terms
+from orchestrator.reactions import Reaction, Terms
 from orchestrator.runtime import Runtime
 from orchestrator.spec import Plan
 from store.errors import JournalError, StoreError, StoreFailed, StoreFull, StoreReadOnly
@@ -38,7 +38,7 @@ class Turn:
         log_bytes: how long the file of what a job prints may become.
 
     Attributes:
-        result: what the strategy returned; None before.
+        result: what the strategy returned; None before, and if its total was raised while it came to its end.
         is_open: whether the journal says that it began, and not how it ended.
     """
 
@@ -61,7 +61,7 @@ class Turn:
         self.is_open = True
         await self._runtime.commit(SearchStarted(search=search, pid=os.getpid(), versions=now, process=process()))
 
-    async def search(self) -> Result:
+    async def search(self) -> None:
         """Runs the strategy's coroutine and journals how it ended.
 
         Raises:
@@ -84,8 +84,17 @@ class Turn:
                 raise
             raise SearchCrashed(search, f"{type(error).__name__}: {error}") from error
         self.is_open = False
-        await self._runtime.commit(SearchFinished(search=search, result=self.result.model_dump()))
-        return self.result
+        await self._runtime.settle(lambda: self._finish(search))
+
+    def _finish(self, search: str) -> Reaction:
+        """Takes note of the result, unless an order came first that makes it one of a lower total than is wanted."""
+        memory = self._runtime.memory
+        if self.result is None or digest(memory.searches[search].spec) != digest(self._plan.spec):
+            self.result = None
+            return Reaction()
+        finished = SearchFinished(search=search, result=self.result.model_dump())
+        memory.apply(finished.type, vars(finished))
+        return Reaction(events=[finished])
 
     def _terms(self) -> Terms:
         spec = self._plan.spec

@@ -31,8 +31,7 @@ from orchestrator.serving.taken import Taken, Taker
 from orchestrator.spec import Plan
 from store.opening import Store
 from store.records.base import digest
-from store.records.events import AnyEvent, AttemptFailed, SearchExtended, SearchFailed, SearchInterrupted
-from store.records.spec import SearchSpec
+from store.records.events import AnyEvent, AttemptFailed, SearchFailed, SearchInterrupted, SearchOpened
 
 SUBMISSIONS = 4
 """Submissions whose specs are checked at the same time; more wait."""
@@ -167,8 +166,8 @@ class Daemon:
         plan = partial(planning.hand_in, submission, actor.name, self.store.journal)
         handed = await to_thread.run_sync(plan, limiter=self._checks)
         search = handed.plan.id
-        new = search not in self.memory.searches
-        await self._order(search, lambda: orders.submit(self.memory, handed), handed.plan)
+        events = await self._order(search, lambda: orders.submit(self.memory, handed), handed.plan)
+        new = any(isinstance(event, SearchOpened) for event in events)
         return Submitted(search, handed.plan.spec.name, self._served(search).status, new)
 
     async def pause(self, search: str, actor: Actor) -> None:
@@ -214,11 +213,12 @@ class Daemon:
         make: Callable[[], Sequence[AnyEvent]],
         plan: Plan | None = None,
         then: Callable[[], Reaction] = Reaction,
-    ) -> None:
-        """Journals an order, and brings the search in line with it."""
+    ) -> Sequence[AnyEvent]:
+        """Journals an order, and brings the search in line with it; returns its events."""
         self._refuse_while_draining()
-        await self._runtime.order(make, then)
+        events = await self._runtime.order(make, then)
         await self._reconcile(search, plan)
+        return events
 
     async def _reconcile(self, search: str, plan: Plan | None = None) -> None:
         """Makes what runs be what the journal says should.
@@ -229,6 +229,9 @@ class Daemon:
         """
         async with self._locks.setdefault(search, anyio.Lock()):
             known, taken = self.memory.searches[search], self._taken.get(search)
+            if taken is not None and taken.is_over:  # it came to its end while the order was journalled
+                await taken.gone.wait()
+                plan, taken = plan or taken.plan, None
             changed = taken is not None and taken.spec not in ("", digest(known.spec))
             if taken is None or self.draining:
                 if orders.is_wanted(known):
@@ -270,9 +273,6 @@ class Daemon:
         taken.scope.cancel()
         await taken.gone.wait()
         known = self.memory.searches[taken.search]
-        if taken.turn is not None and taken.turn.result is not None:  # it came to its end, by the total of before
-            spec = SearchSpec.model_validate(known.spec)
-            await self._runtime.commit(SearchExtended(search=taken.search, spec=spec))
         if orders.is_wanted(known):
             self._take_up(taken.search, taken.plan)
         else:

@@ -56,6 +56,11 @@ class Taken:
     gone: anyio.Event = field(default_factory=anyio.Event)
 
     @property
+    def is_over(self) -> bool:
+        """Whether its turn has come to its end, which may not be journalled yet."""
+        return self.turn is not None and not self.turn.is_open
+
+    @property
     def was_interrupted(self) -> bool:
         """Whether it was ended in the middle of its turn."""
         return self.turn is not None and self.turn.is_open

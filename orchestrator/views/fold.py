@@ -194,7 +194,8 @@ class History:
 
     def _finished(self, note: Note) -> None:
         self._close(note, "finished", "")
-        self.searches[note.payload["search"]].result = note.payload["result"]
+        search = self.searches[note.payload["search"]]
+        search.result, search.held = note.payload["result"], ""
 
     def _state_saved(self, note: Note) -> None:
         self.searches[note.payload["search"]].state = note.payload["state"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -10,10 +11,18 @@ import pytest
 
 from orchestrator.errors import Draining, SpecError, TotalLowered, WrongState
 from orchestrator.groups import first_of
+from orchestrator.reactions import Reaction
 from orchestrator.serving.daemon import Daemon
-from orchestrator.serving.service import Submission
+from orchestrator.serving.service import Actor, Submission
 from store.errors import JournalFailed, StoreFull, StoreReadOnly
-from store.records.events import CheckpointSaved, JobStarted, JobStopped, SearchFinished, SearchStarted
+from store.records.events import (
+    CheckpointSaved,
+    JobStarted,
+    JobStopped,
+    SearchExtended,
+    SearchFinished,
+    SearchStarted,
+)
 from tests.orchestrator.serving import ANN, BOB, journal, serving, status, submission, until
 from tests.system import harness
 
@@ -70,6 +79,50 @@ def test_orders_to_running_searches_change_nothing_of_their_results(tmp_path: Pa
     assert len(results[-1].result["history"]) == 7
     undisturbed = alone(tmp_path / "other", submission("first", epoch_seconds=0.15, candidates=7))
     assert undisturbed == results[-1].result
+
+
+def test_a_total_that_is_raised_just_as_a_search_ends_is_its_total(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with serving(tmp_path) as daemon, anyio.create_task_group() as tasks:
+            search = (await daemon.submit(submission("late"), ANN)).search
+            settle, runtime, late = daemon._runtime.settle, daemon._runtime, list[str]()
+
+            async def after_the_order(stimulus: Callable[[], Reaction]) -> None:
+                turn = daemon._taken[search].turn
+                if not late and turn is not None and turn.result is not None:
+                    late.append(search)
+                    tasks.start_soon(daemon.extend, search, {"candidates": 6}, BOB)
+                    await until(lambda: any(isinstance(event, SearchExtended) for event in journal(daemon)))
+                await settle(stimulus)
+
+            monkeypatch.setattr(runtime, "settle", after_the_order)
+            await finished(daemon, search)
+            assert late, "the order came between the strategy's end and its row"
+
+    anyio.run(run)
+    (end,) = [event for event in harness.events(tmp_path) if isinstance(event, SearchFinished)]
+    assert len(end.result["history"]) == 6
+
+
+def test_a_search_that_two_hand_in_at_once_is_new_to_one_of_them(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with serving(tmp_path) as daemon:
+            submitted = list[bool]()
+
+            async def hand_in(actor: Actor) -> None:
+                submitted.append((await daemon.submit(submission("twins"), actor)).new)
+
+            async with anyio.create_task_group() as tasks:
+                for actor in (ANN, BOB):
+                    tasks.start_soon(hand_in, actor)
+            assert sorted(submitted) == [False, True]
+            await finished(daemon, *daemon.memory.searches)
+
+    anyio.run(run)
+    kinds = [event.type for event in harness.events(tmp_path)]
+    assert [kinds.count(kind) for kind in ("search_opened", "search_submitted", "search_started")] == [1, 1, 1]
 
 
 def test_the_next_daemon_goes_on_with_what_was_under_way_and_leaves_what_was_paused(tmp_path: Path) -> None:

@@ -179,6 +179,17 @@ def test_a_raised_total_lets_a_finished_search_go_on_and_a_lowered_one_is_refuse
         orders.extend(memory, search, {"epochs": 20})
 
 
+@pytest.mark.parametrize("order", [orders.pause, orders.stop])
+def test_a_search_that_ends_before_an_order_takes_hold_goes_on_when_its_total_is_raised(
+    order: Callable[[Memory, str, str], list[AnyEvent]],
+) -> None:
+    memory, search = given(started)
+    apply(memory, order(memory, search, "ann"))
+    apply(memory, [finished(search)])
+    apply(memory, orders.extend(memory, search, {"candidates": 20}))
+    assert wanted(memory, search)
+
+
 def test_what_was_written_is_planned_with_the_totals_of_now() -> None:
     memory, search = given(started)
     apply(memory, orders.extend(memory, search, {"candidates": 20}))
