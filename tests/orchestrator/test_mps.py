@@ -45,6 +45,7 @@ class Control:
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.setattr(mps, "LOOK_SECONDS", 0.05)
+        monkeypatch.setattr(mps, "LONGEST_FOLDER", 4096)  # it makes no sockets, and pytest's folders are deep
 
     @property
     def told(self) -> list[str]:
