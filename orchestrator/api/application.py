@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from importlib import metadata
-from typing import Any
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from orchestrator.api import errors, page, table
+from orchestrator.api import page, table
 from orchestrator.api.access import Rules
 from orchestrator.api.context import JSON, Context
 from orchestrator.api.encoding import dumps
@@ -20,6 +17,7 @@ from orchestrator.api.guard import Guard
 from orchestrator.api.meter import Meter
 from orchestrator.api.openapi import describe
 from orchestrator.api.operations import Operation
+from orchestrator.api.routing import Routes
 from orchestrator.api.schemas import DescriptionShape
 from orchestrator.serving.service import Service
 
@@ -43,10 +41,9 @@ def application(service: Service, feed: Feed, metrics: ASGIApp, meter: Meter, to
     operations = table.operations(context, metrics)
     operations.append(_description(operations))
     pages = page.routes()
-    routes = [*(operation.route() for operation in operations), *pages]
-    inner = Starlette(routes=routes, exception_handlers={HTTPException: _answer})
-    public = frozenset({ACCESS, *(getattr(route, "path", "") for route in pages)})
-    guard = Guard(inner, Rules(service.config.api, token, public), service.config.api.body_bytes, meter)
+    routes = Routes([*(operation.route() for operation in operations), *pages])
+    public = frozenset({ACCESS, *(route.path for route in pages)})
+    guard = Guard(routes, Rules(service.config.api, token, public), service.config.api.body_bytes, meter)
     context.refused = guard.refused
     return guard
 
@@ -60,7 +57,3 @@ def _description(others: list[Operation]) -> Operation:
     own = Operation("GET", "/v1/openapi.json", "This description", openapi, DescriptionShape)
     body = dumps(describe([*others, own], metadata.version("coldframe")))
     return own
-
-
-def _answer(request: Request, error: Exception) -> Any:
-    return errors.answer(request, error)

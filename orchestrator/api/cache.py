@@ -47,7 +47,9 @@ class Answers:
             mark: must be equal to what it was when the answer was made.
             prepare: called here, on the loop, where the answer must be made; returns what makes it in a thread.
         """
-        answer = self._kept.setdefault(key, _Answer())
+        answer = self._kept.get(key)
+        if answer is None:
+            answer = self._kept[key] = _Answer()
         self._kept.move_to_end(key)
         if not _is_fresh(answer, mark):
             async with answer.making:  # whoever waits here finds what the one before has made

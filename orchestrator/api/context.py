@@ -51,6 +51,11 @@ class Context:
         """Returns what the daemon says of its searches, by id."""
         return {one.search: one for one in self.service.searches()}
 
+    def status(self, search: str) -> str:
+        """Returns how a search is, as the daemon says it."""
+        served = self.served().get(search)
+        return served.status if served else self.service.history.searches[search].status
+
     def search(self, request: Request) -> str:
         """Returns the id of the search that a path names, by its name or the beginning of its id.
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.views import History
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _LEFT_OUT = {"search_finished": "result", "search_submitted": "raw"}
 """What is large and has a route of its own."""
@@ -41,6 +44,11 @@ def dumps(value: Any) -> bytes:
         return json.dumps(value, allow_nan=False, separators=(",", ":"), default=_counted).encode()
     except ValueError:
         return json.dumps(_finite(value), allow_nan=False, separators=(",", ":"), default=_counted).encode()
+
+
+def fields(value: DataclassInstance) -> dict[str, Any]:
+    """Returns the fields of a dataclass that holds plain values; `dataclasses.asdict` would copy each of them."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def event(sequence: int, time: float, kind: str, payload: Mapping[str, Any]) -> Encoded:

@@ -163,13 +163,11 @@ class Feed:
         if position >= last:
             return ()
         async with self._reading:  # whoever waits here finds the page that the one before has read
-            page = self._pages.get(number)
-            if page is None:
-                page = await to_thread.run_sync(self._load, number * PAGE, min((number + 1) * PAGE, last))
-                if len(page) == PAGE:
-                    self._pages[number] = page
-                    while len(self._pages) > PAGES:
-                        self._pages.popitem(last=False)
+            page, end = self._pages.get(number, ()), min((number + 1) * PAGE, last)
+            if (there := number * PAGE + len(page)) < end:
+                page = self._pages[number] = [*page, *await to_thread.run_sync(self._load, there, end)]
+                while len(self._pages) > PAGES:
+                    self._pages.popitem(last=False)
         return page[position - number * PAGE :]
 
     def passed(self, since: int, search: str | None) -> tuple[int, list[bytes]]:

@@ -54,13 +54,15 @@ class Guard:
             message = f"the body is longer than api.body_bytes = {self._body_bytes}"
             judged = Refusal(413, "body", message)
         answering = _Answering(scope, send, self._meter)
-        if isinstance(judged, Refusal):
-            self.refused(judged, scope)
-            await _refuse(judged, answering.send)
-        else:
-            scope["state"]["actor"] = judged
-            await self._app(scope, receive, answering.send)
-        answering.count()
+        try:
+            if isinstance(judged, Refusal):
+                self.refused(judged, scope)
+                await _refuse(judged, answering.send)
+            else:
+                scope["state"]["actor"] = judged
+                await self._app(scope, receive, answering.send)
+        finally:
+            answering.count()
 
     def refused(self, refusal: Refusal, scope: Scope) -> None:
         """Counts a refusal, and writes who, how and why into the audit log: no query, no header, no body."""
@@ -84,7 +86,7 @@ class Guard:
         self.refused(Refusal(400, "malformed", "what was sent is no HTTP"), scope)
 
     def _too_large(self, scope: Scope) -> Refusal | None:
-        """h11 limits headers that come in pieces; those that come at once are as long as what is read at once."""
+        """The protocol limits headers that come in pieces; at once come as many as are read at once."""
         size = len(scope["raw_path"]) + len(scope["query_string"])
         size += sum(len(name) + len(value) for name, value in scope["headers"])
         if size <= HEADER_BYTES:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator.api import errors
 from orchestrator.api.errors import ApiError
@@ -57,15 +57,23 @@ class Operation:
 
     def route(self) -> Route:
         """Returns the route, whose errors are answered as JSON."""
+        return Route(self.path, _Endpoint(self), methods=[self.method])
 
-        async def endpoint(request: Request) -> Any:
-            request.scope["state"]["route"] = self.path
-            try:
-                return await self.handler(request)
-            except Exception as error:
-                return errors.answer(request, error)
 
-        return Route(self.path, endpoint, methods=[self.method])
+class _Endpoint:
+    """An operation as an ASGI application."""
+
+    def __init__(self, operation: Operation) -> None:
+        self._operation = operation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["route"] = self._operation.path
+        request = Request(scope, receive)
+        try:
+            answer = await self._operation.handler(request)
+        except Exception as error:
+            answer = errors.answer(request, error)
+        await answer(scope, receive, send)
 
 
 def whole_number(request: Request, name: str, default: int, least: int, most: int) -> int:

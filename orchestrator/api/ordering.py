@@ -70,9 +70,7 @@ class Ordering:
         """Changes a search's share."""
         search, body = self._context.search(request), await self._read(request, PriorityBody)
         if body.weight is None and body.priority is None:
-            raise ApiError(
-                422, "body", "the body is not as expected", [Problem("", None, "expected weight or priority")]
-            )
+            raise ApiError(422, "body", "the body is not as expected", [_NOTHING])
         await self._service.prioritise(search, body.weight, body.priority, actor(request))
         return self._ordered(search)
 
@@ -119,6 +117,5 @@ class Ordering:
 
     def _ordered(self, search: str) -> Response:
         self._context.orders += 1
-        entry, served = self._service.history.searches[search], self._context.served().get(search)
-        status = served.status if served else entry.status
-        return at_once({"search": search, "name": entry.name, "status": status})
+        name = self._service.history.searches[search].name
+        return at_once({"search": search, "name": name, "status": self._context.status(search)})

@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 TYPES: Final = {
     ".html": "text/html; charset=utf-8",
@@ -56,7 +56,7 @@ def files() -> dict[str, File]:
     return {item.name: File(item.name, item.read_bytes()) for item in sorted(found, key=lambda item: item.name)}
 
 
-def routes() -> list[BaseRoute]:
+def routes() -> list[Route]:
     """Returns a route for each file: `/` is the page, `/static/NAME` what belongs to it. No other path is looked up."""
     found = files()
     return [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from functools import partial
 from importlib import metadata
 from typing import Any
@@ -17,7 +16,8 @@ from starlette.responses import Response
 from orchestrator import answers, summary
 from orchestrator.answers import Known
 from orchestrator.api import charts, troubles, workers
-from orchestrator.api.context import Context, actor, at_once
+from orchestrator.api.context import JSON, Context, actor, at_once
+from orchestrator.api.encoding import fields
 from orchestrator.api.operations import whole_number
 from orchestrator.errors import NoNetwork, UnknownId
 from orchestrator.serving import joblogs
@@ -45,7 +45,7 @@ class Reading:
 
     async def health(self, request: Request) -> Response:
         """Answers how the daemon is."""
-        return at_once(asdict(self._service.health()))
+        return at_once(fields(self._service.health()))
 
     async def access(self, request: Request) -> Response:
         """Answers what whoever asks may do."""
@@ -55,7 +55,7 @@ class Reading:
 
     async def devices(self, request: Request) -> Response:
         """Answers `devices`."""
-        return at_once([asdict(device) for device in self._service.devices()])
+        return at_once([fields(device) for device in self._service.devices()])
 
     async def workers(self, request: Request) -> Response:
         """Answers what workers did in the last hour."""
@@ -65,7 +65,7 @@ class Reading:
 
     async def searches(self, request: Request) -> Response:
         """Answers `list`."""
-        return await self._kept("searches", answers.searches)
+        return await self._context.kept("searches", answers.searches)
 
     async def status(self, request: Request) -> Response:
         """Answers `status`, to who asks for text with the lines that the command prints."""
@@ -74,20 +74,23 @@ class Reading:
             from orchestrator.rendering import status_lines
 
             return await self._lines(lambda known: status_lines(known, search))
-        return await self._kept(("status", search), lambda known: answers.status(known, search))
+        return await self._context.kept(("status", search), lambda known: answers.status(known, search))
 
     async def why(self, request: Request) -> Response:
         """Answers `why`."""
         search = self._context.search(request)
-        entry, waits = self._service.history.searches[search], self._service.why(search)
-        served = self._context.served().get(search)
-        status = served.status if served else entry.status
-        return at_once({"status": status} | answers.waits(search, entry.name, waits))
+
+        def told() -> Callable[[], Any]:
+            name, waits = self._service.history.searches[search].name, self._service.why(search)
+            found = {"status": self._context.status(search)} | answers.waits(search, name, waits)
+            return lambda: found
+
+        return Response(await self._context.answers.get(("why", search), self._context.mark, told), media_type=JSON)
 
     async def result(self, request: Request) -> Response:
         """Answers with a search's best candidates and its history."""
         search = self._context.search(request)
-        return await self._kept(("result", search), lambda known: answers.result(known, search))
+        return await self._context.kept(("result", search), lambda known: answers.result(known, search))
 
     async def rungs(self, request: Request) -> Response:
         """Answers with the accuracy per rung over time."""
@@ -96,17 +99,17 @@ class Reading:
         def make(known: Known) -> Any:
             return {"search": search, "rungs": charts.rungs(progress(known.history, search))}
 
-        return await self._kept(("rungs", search), make)
+        return await self._context.kept(("rungs", search), make)
 
     async def candidates(self, request: Request) -> Response:
         """Answers with the candidates' accuracies, and the best of them."""
         search = self._context.search(request)
-        return await self._kept(("candidates", search), lambda known: _candidates(known, search))
+        return await self._context.kept(("candidates", search), lambda known: _candidates(known, search))
 
     async def failures(self, request: Request) -> Response:
         """Answers with the latest failed attempts."""
         search = self._context.search(request)
-        return await self._kept(("failures", search), lambda known: troubles.latest(known, search))
+        return await self._context.kept(("failures", search), lambda known: troubles.latest(known, search))
 
     async def cell(self, request: Request) -> Response:
         """Answers with a drawing of one of the best networks; `X-Candidate` says of which.
@@ -153,9 +156,8 @@ class Reading:
     async def _shown(self, text: str, request: Request) -> Response:
         width = whole_number(request, "width", 200, 20, WIDEST)
         maker = partial(_below, text=text, width=width) if _wants_text(request) else partial(answers.show, text=text)
-        history = self._service.history
         try:
-            kind, name = find.anything(history, text)
+            kind, name = await to_thread.run_sync(find.anything, self._service.history, text)
         except UnknownId as error:
             if error.found:
                 raise
@@ -183,15 +185,12 @@ class Reading:
         if _wants_text(request):
             lines = await to_thread.run_sync(make)
             return Response("".join(f"{line}\n" for line in lines), media_type=TEXT)
-        return Response(await self._context.answers.run(make), media_type="application/json")
+        return Response(await self._context.answers.run(make), media_type=JSON)
 
     async def _lines(self, make: Callable[[Known], Iterator[str]]) -> Response:
         known = self._context.known()
         lines = await to_thread.run_sync(lambda: list(make(known)))
         return Response("".join(f"{line}\n" for line in lines), media_type=TEXT)
-
-    async def _kept(self, key: Any, make: Callable[[Known], Any]) -> Response:
-        return await self._context.kept(key, make)
 
     async def _kept_part(self, key: Any, jobs: list[str], make: Callable[[Known], Any]) -> Response:
         return await self._context.kept(key, lambda known: self._of_jobs(jobs, make))

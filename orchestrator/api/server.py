@@ -17,7 +17,6 @@ from starlette.types import ASGIApp
 from orchestrator.api import sockets, tokens
 from orchestrator.api.application import application
 from orchestrator.api.feed import Feed
-from orchestrator.api.guard import HEADER_BYTES
 from orchestrator.api.meter import Meter, Uncounted
 from orchestrator.api.protocol import Protocol
 from orchestrator.serving import endpoint
@@ -98,7 +97,6 @@ def _settings(app: ASGIApp) -> uvicorn.Config:
         server_header=False,
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=END_SECONDS,
-        h11_max_incomplete_event_size=HEADER_BYTES,
     )
 
 

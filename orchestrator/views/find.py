@@ -55,7 +55,7 @@ def anything(history: History, text: str) -> Found:
         UnknownId: if there is none, or more than one.
         UnknownSearch: if several searches go by the name.
     """
-    named = [Found("search", entry.id) for entry in history.searches.values() if entry.name == text]
+    named = [Found("search", entry.id) for entry in list(history.searches.values()) if entry.name == text]
     if len(named) > 1:
         raise UnknownSearch(text, [found.id for found in named])
     if named:
