@@ -12,6 +12,8 @@ from store.records.base import Config
 from strategies.errors import InvalidOptions, OptionProblem
 
 Options = TypeVar("Options", bound=Config)
+MOST_AT_ONCE = 10_000
+"""Networks that a strategy may ask for in one go: meanwhile the event loop does nothing else."""
 
 
 class StrategyOptions(Config):

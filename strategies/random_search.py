@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, cast
 
@@ -14,10 +15,14 @@ from store.records.results import Individual, Result
 from strategies.individuals import best, learnt, ranked
 from strategies.options import StrategyOptions
 from strategies.pool import Pool
-from strategies.run import Run
+from strategies.run import Handle, Run
 
 SIMILARITY = 0.5
 """As `FNASOptions.similarity`."""
+MOST_CANDIDATES = 100_000
+"""What a search's result, one record of the journal, has room for."""
+AHEAD = 256
+"""Trainings that are asked for before the first of them has ended: few enough to ask for them in one go."""
 
 
 class RandomSearchOptions(StrategyOptions):
@@ -27,7 +32,7 @@ class RandomSearchOptions(StrategyOptions):
     refers: ClassVar[Mapping[str, Literal["state", "search"]]] = MappingProxyType({"inherit_from": "search"})
     pools: ClassVar[tuple[str, ...]] = ("inherit_from", "contribute")
 
-    candidates: int = Field(default=32, ge=1, description="architectures to train, in all")
+    candidates: int = Field(default=32, ge=1, le=MOST_CANDIDATES, description="architectures to train, in all")
     epochs: int = Field(default=20, ge=1, description="epochs for each, and the length of its schedule")
     top: int = Field(default=5, ge=1, description="how many to name as the best")
     inherit_from: tuple[str, ...] | None = Field(
@@ -62,7 +67,7 @@ class RandomSearchOptions(StrategyOptions):
 
 
 class RandomSearch:
-    """Trains architectures drawn uniformly over the encoding, all at once, and ranks them.
+    """Trains architectures drawn uniformly over the encoding and ranks them.
 
     Two draws may be equal; both are in the history, and the second is answered from the memo.
     """
@@ -77,27 +82,46 @@ class RandomSearch:
             RequestFailed: with the knowledge pool, if the first network cannot be measured.
         """
         options = self.options
-        architectures = [run.space.random(run.rng) for _ in range(options.candidates)]
-        candidates = [run.candidate(one, schedule_epochs=options.epochs) for one in architectures]
+        drawn = (
+            run.candidate(run.space.random(run.rng), schedule_epochs=options.epochs) for _ in range(options.candidates)
+        )
+        if not (options.inherit_from or options.contribute):
+            return self._result(await self._train_in_turn(run, drawn), None, 0)
+        candidates = list(drawn)
         pool = await self._open_pool(run, candidates[0])
-        if pool is not None and options.inherit_from:
+        if options.inherit_from:
             candidates = [one.inheriting((await pool.inherit(one)).initial) for one in candidates]
         history, lost = await self._train(run, candidates, pool)
         if lost:
             await self._train_at_random(run, [candidates[index] for index in lost], lost, history)
         return self._result(history, pool, len(lost))
 
-    async def _open_pool(self, run: Run, candidate: Candidate) -> Pool | None:
+    async def _train_in_turn(self, run: Run, candidates: Iterable[Candidate]) -> list[Individual]:
+        """Trains candidates as they are drawn, so that neither the event loop nor the memory sees all of them."""
+        epochs, total = self.options.epochs, self.options.candidates
+        history, asked = list[Individual](), deque[tuple[Candidate, Handle]]()
+
+        async def take_first() -> None:
+            run.progress(len(history) * epochs, total * epochs, f"candidate {len(history)} of {total}")
+            candidate, handle = asked.popleft()
+            history.append(_individual(len(history), candidate, await handle))
+
+        for candidate in candidates:
+            asked.append((candidate, run.train(candidate, epochs=epochs)))
+            if len(asked) == AHEAD:
+                await take_first()
+        while asked:
+            await take_first()
+        run.progress(total * epochs, total * epochs, f"{total} candidates")
+        return history
+
+    async def _open_pool(self, run: Run, candidate: Candidate) -> Pool:
         options = self.options
-        if not (options.inherit_from or options.contribute):
-            return None
         pool = Pool(run, similarity=options.similarity or SIMILARITY, sources=options.inherit_from or ())
         await pool.open(candidate)
         return pool
 
-    async def _train(
-        self, run: Run, candidates: Sequence[Candidate], pool: Pool | None
-    ) -> tuple[list[Individual], list[int]]:
+    async def _train(self, run: Run, candidates: Sequence[Candidate], pool: Pool) -> tuple[list[Individual], list[int]]:
         """Trains candidates, all at once; puts those that may into the pool, in their order.
 
         Returns:
@@ -112,7 +136,7 @@ class RandomSearch:
             if isinstance(outcome, Failure) and outcome.reason == "corrupt_block":
                 lost.append(index)
             sound = isinstance(outcome, Trained) and history[-1].failure is None
-            if self.options.contribute and pool is not None and sound:
+            if self.options.contribute and sound:
                 await pool.contribute(candidate, cast(Trained, outcome), generation=0)
         run.progress(len(handles) * epochs, len(handles) * epochs, f"{len(handles)} candidates")
         return history, lost

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from strategies.econas.parents import shares
-from strategies.options import StrategyOptions
+from strategies.options import MOST_AT_ONCE, StrategyOptions
 
 IN_FLIGHT = 8
 """Trainings under way without barrier, unless the spec says otherwise: twice what keeps four devices busy."""
@@ -47,9 +47,13 @@ class EcoNASOptions(StrategyOptions):
     preset: Literal["default", "released", "algorithm-1"] = Field(
         default="default", description="which complete reading of the paper to start from"
     )
-    initial: int = Field(default=50, ge=1, description="N_init: random networks before the first cycle")
+    initial: int = Field(
+        default=50, ge=1, le=MOST_AT_ONCE, description="N_init: random networks before the first cycle"
+    )
     cycles: int = Field(default=100, ge=0, description="C: cycles of evolution, in all; 60 fit the paper's 35k epochs")
-    children: int = Field(default=16, ge=1, description="N_0: networks mutated and trained for E epochs each cycle")
+    children: int = Field(
+        default=16, ge=1, le=MOST_AT_ONCE, description="N_0: networks mutated and trained for E epochs each cycle"
+    )
     promoted_to_2e: int = Field(default=8, ge=0, description="N_1: best networks of P_E trained on to 2E each cycle")
     promoted_to_3e: int = Field(default=4, ge=0, description="N_2: best networks of P_2E trained on to 3E each cycle")
     epochs: int = Field(default=20, ge=1, description="E: epochs of one stage; networks reach at most 3E")

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from strategies.options import StrategyOptions
+from strategies.options import MOST_AT_ONCE, StrategyOptions
 
 FLAT_EPOCHS, STAGE_EPOCHS = 35, 20
 
@@ -21,7 +21,9 @@ class RegularisedEvolutionOptions(StrategyOptions):
     models: int = Field(
         default=1000, ge=1, description="C: networks in all, the random ones included; AmoebaNet 20,000, EcoNAS 1,000"
     )
-    population: int = Field(default=100, ge=1, description="P: networks alive; so many random ones are the first")
+    population: int = Field(
+        default=100, ge=1, le=MOST_AT_ONCE, description="P: networks alive; so many random ones are the first"
+    )
     sample: int = Field(
         default=25, ge=1, description="S: draws from the population, with replacement, whose best is the parent"
     )

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from strategies.options import StrategyOptions
+from strategies.options import MOST_AT_ONCE, StrategyOptions
 
 
 class HalvingOptions(StrategyOptions):
@@ -15,7 +15,7 @@ class HalvingOptions(StrategyOptions):
     totals: ClassVar[frozenset[str]] = frozenset({"candidates"})
     schedules: ClassVar[bool] = True
 
-    candidates: int = Field(default=81, ge=1, description="n: networks on the bottom rung, in all")
+    candidates: int = Field(default=81, ge=1, le=MOST_AT_ONCE, description="n: networks on the bottom rung, in all")
     minimum_epochs: int = Field(default=4, ge=1, description="r: epochs of the bottom rung")
     reduction: int = Field(
         default=3, ge=2, description="eta: one in so many is promoted, and trained for so many times the epochs in all"
