@@ -68,7 +68,6 @@ class SearchMemory:
     pooled: dict[int, str] = field(default_factory=dict)
     failures: dict[str, bytes] = field(default_factory=dict)
     saved: Payload | None = None
-    result: dict[str, Any] | None = None
     starts: int = 0
     versions: dict[str, str] = field(default_factory=dict)
     submitted: dict[str, Any] | None = None
@@ -82,6 +81,14 @@ class SearchMemory:
     def restored(self) -> StateSaved | None:
         """The last saved state, if there is one."""
         return StateSaved.model_validate(self.saved) if self.saved else None
+
+    def forget_before_saved(self) -> None:
+        """Forgets what no later turn asks for again: it goes on from the last saved state. Not while a turn runs."""
+        if self.saved is None:
+            return
+        first, calls, pending = self.saved["requests"], self.saved["calls"], set(self.saved.get("pending") or ())
+        self.requests = {index: job for index, job in self.requests.items() if index >= first or index in pending}
+        self.delivered = {place: job for place, job in self.delivered.items() if place[0] >= calls}
 
     def inheritance(self, call: int) -> Inheritance | None:
         """What the knowledge pool answered at a call, if that is recorded."""
@@ -179,7 +186,7 @@ class Memory:
 
     def _extended(self, event: Payload) -> None:
         search = self.searches[event["search"]]
-        search.spec, search.result = _plain(event["spec"]), None
+        search.spec = _plain(event["spec"])
         if search.status == "finished":
             search.status = "interrupted"
 
@@ -194,8 +201,9 @@ class Memory:
 
     def _finished(self, event: Payload) -> None:
         search = self.searches[event["search"]]
-        search.status, search.result = "finished", event["result"]
+        search.status = "finished"
         search.paused, search.stopped = None, False  # too late: with a higher total it goes on
+        search.forget_before_saved()
 
     def _failed(self, event: Payload) -> None:
         """A strategy raised; if what it saw last is a computation that failed for a passing reason, it is done again.

@@ -120,6 +120,7 @@ class Daemon:
         """
         self._require(search)
         now, taken = anyio.current_time(), self._taken.get(search)
+        unread = None if taken is None else taken.unread
         circumstances = waits.Circumstances(
             scheduler=self._runtime.scheduler,
             reading=(0, 0) if taken is None else taken.reading if taken.phase == "preparing" else None,
@@ -127,6 +128,7 @@ class Daemon:
             draining=bool(self.draining),
             out=[device for device in self.devices() if device.state == "out of service"],
             retries={job: until - now for job, until in self._runtime.retries.items()},
+            unread=None if unread is None else (unread[0], unread[1] - now),
         )
         return waits.served(search, self.memory, circumstances)
 

@@ -10,7 +10,7 @@ import anyio
 from anyio import CapacityLimiter, to_thread
 
 from orchestrator import spec
-from orchestrator.errors import SearchChanged
+from orchestrator.errors import SearchChanged, SpecError
 from orchestrator.memory import Memory
 from orchestrator.runtime import Runtime
 from orchestrator.serving.orders import raised
@@ -24,6 +24,10 @@ from strategies import registry
 
 THREADS = 2
 """Searches whose data are read at the same time."""
+FIRST_RETRY, LONGEST_RETRY = 5.0, 300.0
+"""Seconds between two tries to read what cannot be read now."""
+_READ = frozenset({"data", "trainer", "reference"})
+"""Tables of a spec that name files."""
 
 
 class _Abandoned(Exception):
@@ -40,6 +44,7 @@ class Taken:
         spec: digest of the spec that it runs with; empty before.
         phase: `preparing` while its data are read, then `running`, also while it is paused.
         reading: how many of the data set's files are read, and of how many.
+        unread: why its data, or a table, could not be read, and when it is tried again, in seconds of the loop's clock.
         keep: whether its jobs go on after the coroutine's end, because it is started again at once.
         turn: its turn; None before it runs.
         gone: set when the coroutine is over and out of the daemon's hands.
@@ -50,6 +55,7 @@ class Taken:
     spec: str = ""
     phase: Literal["preparing", "running"] = "preparing"
     reading: tuple[int, int] = (0, 0)
+    unread: tuple[str, float] | None = None
     keep: bool = False
     turn: Turn | None = None
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -107,6 +113,23 @@ class Taker:
                 self._runtime.close_port(search)
 
     async def _planned(self, taken: Taken) -> Plan:
+        """Plans a search; one whose files cannot be read waits for them: they were there when it was submitted."""
+        wait = FIRST_RETRY
+        while True:
+            try:
+                return await self._planned_now(taken)
+            except SpecError as error:
+                if not all(problem.key.partition(".")[0] in _READ for problem in error.problems):
+                    raise
+                why = "; ".join(str(problem) for problem in error.problems)
+            if taken.unread is None or taken.unread[0] != why:
+                name = self._memory.searches[taken.search].spec["name"]
+                self._runtime.told(f"search {name} waits for what cannot be read: {why}")
+            taken.unread, taken.reading = (why, anyio.current_time() + wait), (0, 0)
+            await anyio.sleep(wait)
+            wait = min(2 * wait, LONGEST_RETRY)
+
+    async def _planned_now(self, taken: Taken) -> Plan:
         def told(done: int, total: int) -> None:
             taken.reading = (done, total)
             if taken.scope.cancel_called:

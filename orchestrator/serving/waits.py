@@ -27,6 +27,7 @@ class Circumstances:
         draining: whether the daemon leaves.
         out: devices out of service.
         retries: when each failed job may be tried again, in seconds from now.
+        unread: why its data could not be read, and in how many seconds it is tried again; None if they could.
     """
 
     scheduler: Scheduler
@@ -35,6 +36,7 @@ class Circumstances:
     draining: bool
     out: Sequence[DeviceState]
     retries: Mapping[str, float]
+    unread: tuple[str, float] | None = None
 
 
 def stored(known: SearchMemory) -> list[Wait]:
@@ -64,7 +66,7 @@ def served(search: str, memory: Memory, now: Circumstances) -> list[Wait]:
         why = str(now.trouble or now.scheduler.paused)
         return [Wait(f"the store's disk takes nothing: {why}", "room on the disk; then it goes on by itself")]
     if now.reading is not None:
-        return [_preparing(*now.reading)]
+        return [_preparing(*now.reading) if now.unread is None else _unread(*now.unread)]
     return list(_under_way(search, memory, now))
 
 
@@ -83,6 +85,10 @@ def _held_back(known: SearchMemory) -> Wait | None:
 def _preparing(done: int, total: int) -> Wait:
     far = f": {done:,} of {total:,} files" if total else ""
     return Wait(f"its data are being read{far}", "nothing to do: it starts when they are")
+
+
+def _unread(why: str, seconds: float) -> Wait:
+    return Wait(f"it cannot be read: {why}", f"it is there again; the next look is in {duration(max(0.0, seconds))}")
 
 
 def _under_way(search: str, memory: Memory, now: Circumstances) -> Iterator[Wait]:

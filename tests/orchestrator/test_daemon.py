@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -12,6 +13,7 @@ import pytest
 from orchestrator.errors import Draining, SpecError, TotalLowered, WrongState
 from orchestrator.groups import first_of
 from orchestrator.reactions import Reaction
+from orchestrator.serving import taken
 from orchestrator.serving.daemon import Daemon
 from orchestrator.serving.service import Actor, Submission
 from store.errors import JournalFailed, StoreFull, StoreReadOnly
@@ -90,8 +92,8 @@ def test_a_total_that_is_raised_just_as_a_search_ends_is_its_total(
             settle, runtime, late = daemon._runtime.settle, daemon._runtime, list[str]()
 
             async def after_the_order(stimulus: Callable[[], Reaction]) -> None:
-                turn = daemon._taken[search].turn
-                if not late and turn is not None and turn.result is not None:
+                one = daemon._taken.get(search)
+                if not late and one is not None and one.turn is not None and one.turn.result is not None:
                     late.append(search)
                     tasks.start_soon(daemon.extend, search, {"candidates": 6}, BOB)
                     await until(lambda: any(isinstance(event, SearchExtended) for event in journal(daemon)))
@@ -148,6 +150,33 @@ def test_the_next_daemon_goes_on_with_what_was_under_way_and_leaves_what_was_pau
     events = harness.events(tmp_path)
     assert [event.search for event in events if isinstance(event, SearchStarted)].count(going) == 2
     assert all(count == 1 for count in harness.epochs_committed(tmp_path).values()), "no epoch was trained twice"
+
+
+def test_a_search_whose_data_are_away_when_a_daemon_starts_waits_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards a machine that boots before its network's folders are there: all searches failed, each for a person."""
+    data, store = tmp_path / "images.npz", tmp_path / "store"
+    data.write_bytes(b"any bytes have a digest")
+    sent = submission("away", epoch_seconds=0.2)
+    sent = replace(sent, raw={**sent.raw, "data": {"name": "npz", "path": str(data)}})
+
+    async def first() -> str:
+        async with serving(store) as daemon:
+            return (await daemon.submit(sent, ANN)).search
+
+    async def second(search: str) -> None:
+        async with serving(store) as daemon:
+            await until(lambda: "images.npz" in daemon.why(search)[0].what)
+            assert status(daemon, search) == "preparing"
+            assert "the next look is in" in daemon.why(search)[0].until
+            data.write_bytes(b"any bytes have a digest")
+            await finished(daemon, search)
+
+    search = anyio.run(first)
+    data.unlink()
+    monkeypatch.setattr(taken, "FIRST_RETRY", 0.1)
+    anyio.run(second, search)
 
 
 def test_what_goes_wrong_with_a_search_is_that_searchs_own(tmp_path: Path) -> None:

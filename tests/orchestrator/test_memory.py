@@ -120,7 +120,20 @@ def test_a_finished_search_that_is_extended_is_open_again() -> None:
     assert folded(started).searches["s"].status == "running"
     assert folded(started, done).searches["s"].status == "finished"
     extended = folded(started, done, SearchExtended(search="s", spec=spec())).searches["s"]
-    assert (extended.status, extended.result) == ("interrupted", None)
+    assert extended.status == "interrupted"
+
+
+def test_a_finished_search_keeps_only_what_it_would_ask_for_again_with_a_higher_total() -> None:
+    asked: list[AnyEvent] = []
+    for index in range(6):
+        request = train(index)
+        asked.append(Requested(search="s", index=index, job=request.key, request=request, answer="queued"))
+        asked.append(Delivered(search="s", call=index, index=0, job=request.key))
+    saved = StateSaved(search="s", requests=4, calls=3, state=b"\x90", rng="{}", pending=(1,))
+    running = folded(*asked, saved).searches["s"]
+    assert (len(running.requests), len(running.delivered)) == (6, 6), "its turn may still look at them"
+    finished = folded(*asked, saved, SearchFinished(search="s", result={})).searches["s"]
+    assert (set(finished.requests), set(finished.delivered)) == ({1, 4, 5}, {(3, 0), (4, 0), (5, 0)})
 
 
 def test_states_of_computations_that_are_not_there_are_known_and_so_is_what_makes_them() -> None:
