@@ -3,8 +3,8 @@
     python benchmarks/load.py [--seconds 60] [--rate 1000] [--watchers 20] [--events 200000] [--quick]
 
 The store is written through the journal (`load_store.py`), the daemon is `coldframe serve`, the clients are a process
-of their own (`load_client.py`): where there are two cores, clients, daemon and workers share them, and each one's part is
-printed. One search is scripted, the other trains small cells. The lag of the event loop is the daemon's own measure
+of their own (`load_client.py`): where there are two cores, clients, daemon and workers share them, and the part of each
+is printed. One search is scripted, the other trains small cells. The lag of the event loop is the daemon's own measure
 (`coldframe_event_loop_lag_seconds`), over the minute of the load.
 """
 

@@ -114,10 +114,10 @@ class Daemon:
 
     # Its life.
 
-    def start(self) -> Self:
+    def start(self, seconds: float = START_SECONDS) -> Self:
         """Starts it and waits until it answers."""
         self.spawn()
-        self.until(lambda: self.answers(), START_SECONDS)
+        self.until(lambda: self.answers(), seconds)
         return self
 
     def spawn(self) -> subprocess.Popen[bytes]:
