@@ -18,11 +18,13 @@ import pytest
 from orchestrator.knowledge import Knowledge
 from orchestrator.ledger import Ledger
 from orchestrator.observer import Silent
+from store.blocks import KnowledgePool
 from store.errors import StoreFull, StoreLocked
 from store.lock import StoreLock, boot
 from store.opening import Store
-from store.records.events import AttemptFailed, CheckpointQuarantined, JobStarted
-from tests.store.builders import asking, delivered, drawn, new_store
+from store.records.events import AttemptFailed, CheckpointQuarantined, JobStarted, SearchOpened, WeightsPooled
+from tests.orchestrator import builders
+from tests.store.builders import asking, contribution, delivered, drawn, new_store, save
 from tests.system import harness
 
 
@@ -82,8 +84,11 @@ def test_a_pool_that_cannot_be_opened_for_want_of_room_is_opened_when_there_is_s
 
 def test_a_pool_is_said_to_be_smaller_only_when_that_is_durable(small_disk: Path) -> None:
     folder = small_disk / "store"
-    spec = Path(__file__).resolve().parents[1] / "store" / "samples" / "specs" / "giving.toml"
-    harness.run(spec, folder)
+    with new_store(folder) as store, closing(KnowledgePool.open(folder)) as pool:
+        made = contribution(1, drawn(1), checkpoint=save(store.checkpoints))
+        opened = SearchOpened(search="a", spec=builders.spec())
+        pooled = WeightsPooled(search="a", call=1, contribution=made)
+        pool.add(store.journal.append([opened, pooled]), "a", made)
     ballast = fill(small_disk)
     said = harness.coldframe("pool", "--store", str(folder), "--evict", "0", expected=74)
     assert "taken out" not in said

@@ -7,9 +7,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import numpy
 import pytest
-import torch
 
 from store.check import check
 from store.opening import Store
@@ -18,7 +16,6 @@ from tests.system import harness
 
 SAMPLES = Path(__file__).resolve().parents[1] / "store" / "samples"
 RELEASES = sorted(path.stem for path in SAMPLES.glob("*.json"))
-SAME_BITS = {"torch": torch.__version__, "numpy": numpy.__version__, "cpu": torch.backends.cpu.get_cpu_capability()}
 
 pytestmark = pytest.mark.parametrize("release", RELEASES)
 
@@ -33,6 +30,15 @@ def store(tmp_path: Path, release: str) -> Path:
 def recorded(release: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((SAMPLES / f"{release}.json").read_text())
     return found
+
+
+def bits_depend_on() -> dict[str, str]:
+    """What has to be the same for a training to give the same bits."""
+    import numpy
+    import torch  # takes seconds, and one test needs it
+
+    cpu = torch.backends.cpu.get_cpu_capability()
+    return {"torch": torch.__version__, "numpy": numpy.__version__, "cpu": cpu}
 
 
 def go_on(store: Path, search: str) -> None:
@@ -93,6 +99,7 @@ def test_a_training_that_was_killed_there_ends_here_with_the_same_bits_on_an_equ
     result, before = harness.result(store), expected["results"]["trained"]
     assert [one["architecture"] for one in result["history"]] == [one["architecture"] for one in before["history"]]
     assert check(store).clean
-    if {name: expected[name] for name in SAME_BITS} == SAME_BITS:
+    here = bits_depend_on()
+    if {name: expected[name] for name in here} == here:
         assert result == before
         assert harness.checkpoints(store).items() <= expected["checkpoints"].items()
