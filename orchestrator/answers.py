@@ -55,7 +55,7 @@ def searches(known: Known) -> list[dict[str, Any]]:
     """Answers `list`: every search, oldest first."""
     return [
         _line(known, search) | {"running": running(known, search)} | served(known, search)
-        for search in known.history.searches
+        for search in list(known.history.searches)
     ]
 
 

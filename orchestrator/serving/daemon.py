@@ -163,8 +163,6 @@ class Daemon:
             SpecError, TotalLowered, Draining, StoreFull, StoreReadOnly: as `Service` says.
         """
         self._refuse_while_draining()
-        if not actor.local:
-            planning.check_folders(submission, self.config.api.data_folders)
         plan = partial(planning.hand_in, submission, actor.name, self.store.journal)
         handed = await to_thread.run_sync(plan, limiter=self._checks)
         search = handed.plan.id

@@ -5,7 +5,7 @@ All of it reads files, so it belongs into a thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -43,25 +43,6 @@ def hand_in(submission: Submission, owner: str, journal: Journal | None, told: T
         strategy = resolved.spec.strategy
         raw["strategy"] = {"name": strategy.name, **strategy.options}
     return Handed(resolved, raw, owner, submission.weight, submission.priority)
-
-
-def check_folders(submission: Submission, folders: Sequence[Path]) -> None:
-    """Checks that a spec which came over TCP names no files but those below some folders.
-
-    Links are followed first, so none leads out of them.
-
-    Raises:
-        SpecError: naming every path that lies elsewhere.
-    """
-    roots = [folder.resolve() for folder in folders]
-    allowed = ", ".join(str(folder) for folder in folders) or "none: the daemon's configuration has no data_folders"
-    problems = []
-    for key, _, value in _paths(submission.raw):
-        path = Path(value)
-        if not path.is_absolute() or not any(path.resolve().is_relative_to(root) for root in roots):
-            problems.append(Problem(key, value, f"expected an absolute path in a folder open to TCP ({allowed})"))
-    if problems:
-        raise SpecError(submission.file, problems)
 
 
 def _made_absolute(raw: dict[str, Any], folder: str | None) -> Iterator[Problem]:
