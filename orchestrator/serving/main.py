@@ -46,6 +46,7 @@ def serve(config: ServeConfig) -> None:
         StoreError: if the store cannot be used, or fails for good.
         OrchestratorError: if the daemon cannot listen, or has no device, as the configuration says.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     daemon = Daemon(config)
     meters = Metrics(daemon)
     early = Several(daemon.seen, meters)  # the other observers have nothing to do with what is over
