@@ -16,6 +16,8 @@ from orchestrator.errors import EndpointUnusable
 from orchestrator.serving.config import ApiConfig
 from orchestrator.serving.service import Actor
 
+ANYONE = "anyone"
+"""The name of who reads over TCP without the token."""
 READING = frozenset({"GET", "HEAD"})
 _SECRETS = frozenset({"token", "access_token"})
 _FORBIDDEN = 403
@@ -87,7 +89,7 @@ class Rules:
             return Actor("token", local=False) if self._knows(tokens_) else _unauthorised("the token is not right")
         public = scope["path"] in self._public or self._reading
         if public and scope["method"] in READING:
-            return Actor("anyone", local=False)
+            return Actor(ANYONE, local=False)
         return _unauthorised(f"this needs the token: {_SEND}; it is in api.tcp.token_file")
 
     def _knows(self, given: Sequence[str]) -> bool:

@@ -17,6 +17,8 @@ HOLD_SECONDS: Final = 1.0
 TIMES: Final = 5.0
 """What took long to make is given for so many times as long: making answers never takes more than a sixth of a core."""
 KEPT_BYTES: Final = 32 << 20
+ENTRY_BYTES: Final = 1024
+"""What an answer takes beside its text."""
 THREADS: Final = 2
 
 
@@ -37,6 +39,7 @@ class Answers:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, _Answer] = OrderedDict()
+        self._size = 0
         self._threads = anyio.CapacityLimiter(THREADS)
 
     async def get(self, key: Hashable, mark: Hashable, prepare: Callable[[], Callable[[], Any]]) -> bytes:
@@ -50,28 +53,34 @@ class Answers:
         answer = self._kept.get(key)
         if answer is None:
             answer = self._kept[key] = _Answer()
-        self._kept.move_to_end(key)
+            self._size += ENTRY_BYTES
+            self._trim()
+        else:
+            self._kept.move_to_end(key)
         if not _is_fresh(answer, mark):
             async with answer.making:  # whoever waits here finds what the one before has made
                 if not _is_fresh(answer, mark):
-                    await self._make(answer, mark, prepare())
-            self._trim()
+                    longer = await self._make(answer, mark, prepare())
+                    if self._kept.get(key) is answer:  # it may have gone meanwhile
+                        self._size += longer
+                        self._trim()
         return answer.body
 
     async def run(self, make: Callable[[], Any]) -> bytes:
         """Returns an answer that is not kept."""
         return await to_thread.run_sync(lambda: dumps(make()), limiter=self._threads)
 
-    async def _make(self, answer: _Answer, mark: Hashable, make: Callable[[], Any]) -> None:
-        began = time.monotonic()
+    async def _make(self, answer: _Answer, mark: Hashable, make: Callable[[], Any]) -> int:
+        """Makes an answer; returns by how many bytes it is longer than before."""
+        began, before = time.monotonic(), len(answer.body)
         answer.body = await self.run(make)
         now = time.monotonic()
         answer.mark, answer.until = mark, now + max(HOLD_SECONDS, TIMES * (now - began))
+        return len(answer.body) - before
 
     def _trim(self) -> None:
-        size = sum(len(answer.body) for answer in self._kept.values())
-        while size > KEPT_BYTES and len(self._kept) > 1:
-            size -= len(self._kept.popitem(last=False)[1].body)
+        while self._size > KEPT_BYTES and len(self._kept) > 1:
+            self._size -= ENTRY_BYTES + len(self._kept.popitem(last=False)[1].body)
 
 
 def _is_fresh(answer: _Answer, mark: Hashable) -> bool:

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orchestrator.api.access import Refusal
-from orchestrator.api.context import JSON, Context
+from orchestrator.api.access import ANYONE, Refusal
+from orchestrator.api.context import JSON, Context, actor
 from orchestrator.api.encoding import Encoded
 from orchestrator.api.errors import ApiError
 from orchestrator.api.feed import Feed, Watcher
@@ -42,13 +42,16 @@ class Events:
             ApiError: if the position is none, or one of another journal; or if too many watch.
             UnknownSearch: if there is no such search.
         """
-        streams = STREAM in request.headers.get("accept", "")
+        streams = request.method == "GET" and STREAM in request.headers.get("accept", "")
         after = self._after(request, streams)
         name = request.query_params.get("search")
         search = None if name is None else find.search(self._context.service.history, name)
         if not streams:
             return await self._page(after, search, whole_number(request, "limit", USUAL, 1, MOST))
-        if self._feed.watchers >= self._context.config.watchers:
+        most = self._context.config.watchers
+        if actor(request).name == ANYONE:
+            most //= 2  # the others are for those who have the token, or the socket
+        if self._feed.watchers >= most:
             message = f"there are {self._feed.watchers} watchers already, as many as api.watchers allows"
             self._context.refused(Refusal(429, "watchers", message), request.scope)
             raise ApiError(429, "watchers", message)

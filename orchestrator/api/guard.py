@@ -17,12 +17,13 @@ _log = logging.getLogger("coldframe.api")
 _audit = logging.getLogger("coldframe.audit")
 
 HEADERS: Final = {
-    b"content-security-policy": b"default-src 'self'; frame-ancestors 'none'",
+    b"content-security-policy": b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    b"cross-origin-resource-policy": b"same-origin",
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"no-referrer",
     b"cache-control": b"no-store",
 }
-"""Of answers that do not bring their own."""
+"""Of answers that do not bring their own. Styles are those inside a drawing that is opened by itself."""
 HEADER_BYTES = 16 << 10
 """Of a request's line and headers together."""
 SPARED_SECONDS = 1.0

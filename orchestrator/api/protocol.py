@@ -104,7 +104,11 @@ class Protocol(HttpToolsProtocol):
         """Answers what is no HTTP, and counts it; ends the connection where that would run into another answer."""
         if isinstance(self.app, Guard):
             self.app.unreadable(self.app_state.get("peer"), self.client)
-        if self._is_answered():
+        own = not self._in_head and self._running is self.cycle and not self.cycle.response_started
+        if own:  # it is the body that is malformed: whoever waits for the rest is told that none comes
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if own or self._is_answered():
             super().send_400_response(msg)
         else:
             self.transport.abort()

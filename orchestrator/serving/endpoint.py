@@ -50,7 +50,8 @@ def socket_path(store: Path, wanted: Path | None = None) -> Path:
         wanted: what the configuration says; None for the default.
 
     Raises:
-        EndpointUnusable: if what was configured is too long, or the folder for short names is not this user's own.
+        EndpointUnusable: if what was configured is too long, its folder cannot be made, or that for short names is not
+            this user's own.
     """
     path = (store / FOLDER / SOCKET if wanted is None else wanted).absolute()
     if len(os.fsencode(path)) <= LONGEST_PATH:
@@ -73,7 +74,7 @@ def write(store: Path, endpoint: Endpoint) -> None:
     path = store / FOLDER / NOTE
     fresh = path.with_suffix(".new")
     with disk_errors(path):
-        _make(path.parent)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         fresh.write_text(endpoint.model_dump_json() + "\n", encoding="utf-8")
         fresh.replace(path)
 
@@ -102,7 +103,10 @@ def remove(store: Path) -> None:
 
 
 def _make(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise EndpointUnusable(str(folder), f"cannot be made for the socket: {error.strerror}") from error
 
 
 def own_folder() -> Path:
@@ -111,10 +115,11 @@ def own_folder() -> Path:
     Raises:
         EndpointUnusable: if what is there is not this user's own.
     """
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(runtime) / "coldframe" if runtime else Path(f"/tmp/coldframe-{os.getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    folder = Path(runtime) / "coldframe" if os.path.isdir(runtime) else Path(f"/tmp/coldframe-{os.getuid()}")
+    _make(folder)
     found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    # Others may pass through it to a socket that `api.users` or `api.group` opens to them; no more than that.
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o066:
         raise EndpointUnusable(str(folder), "is not a folder of this user's alone (mode 0700); remove it")
     return folder

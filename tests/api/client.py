@@ -32,6 +32,23 @@ async def remote(served: Served, token: str | None = None, **headers: str) -> As
         yield http
 
 
+async def speak(served: Served, sent: bytes, *, end: bool = False) -> bytes:
+    """Sends bytes over the Unix socket and returns all that comes back until the daemon closes."""
+    reader, writer = await asyncio.open_unix_connection(served.endpoint.socket)
+    writer.write(sent)
+    if end:
+        writer.write_eof()
+    answer = b""
+    try:
+        while piece := await asyncio.wait_for(reader.read(65536), 30):
+            answer += piece
+    except ConnectionError:
+        pass  # the daemon closed while more was on its way to it; what it said before that is here
+    finally:
+        writer.close()
+    return answer
+
+
 async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Waits until something holds, looking again and again."""
     end = time.monotonic() + seconds
