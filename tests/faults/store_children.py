@@ -83,6 +83,13 @@ def no_sync_of_files() -> None:
     files.write_synced = packs.write_synced = unsafe  # type: ignore[attr-defined]
 
 
+def no_sync_of_blocks() -> None:
+    """The same of packs alone: the store itself and its manifests are synced."""
+    synced = files.write_synced
+    no_sync_of_files()
+    files.write_synced = synced
+
+
 def no_sync_of_folders() -> None:
     """Names are not made durable."""
     for module in (files, packs, journal):

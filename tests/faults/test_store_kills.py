@@ -40,7 +40,9 @@ GROUPS = {
     "ftruncate": "ftruncate",
 }
 SHARES = 24
-"""The long series is so many tests, which processes share; each takes every twenty-fourth point."""
+"""The long series is so many tests, which processes share; each takes every twenty-fourth of its points."""
+STEP = 1 if os.environ.get("COLDFRAME_EVERY_POINT") == "1" else 3
+"""The long series takes every third point, unless all of them are asked for."""
 SPEC = """
 name = "killed"
 seed = 5
@@ -241,7 +243,7 @@ def test_a_search_killed_at_a_few_of_its_system_calls_loses_nothing(
 def test_a_search_killed_at_any_of_its_system_calls_loses_nothing(
     zygote: Zygote, reference: Reference, tmp_path: Path, share: int
 ) -> None:
-    points = reference.points[share::SHARES]
+    points = reference.points[::STEP][share::SHARES]
     came = kill_at_all(zygote, reference, points, tmp_path)
     sys.stdout.write(f"killed at {came} of {len(points)} points\n")
     assert came >= 0.75 * len(points), "the search is the same each time, but for how its events are grouped"
