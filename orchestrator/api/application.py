@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -52,8 +53,12 @@ def _description(others: list[Operation]) -> Operation:
     body = b""
 
     async def openapi(request: Request) -> Response:
+        nonlocal body
+        body = body or await to_thread.run_sync(make)
         return Response(body, media_type=JSON)
 
+    def make() -> bytes:
+        return dumps(describe([*others, own], metadata.version("coldframe")))
+
     own = Operation("GET", "/v1/openapi.json", "This description", openapi, DescriptionShape)
-    body = dumps(describe([*others, own], metadata.version("coldframe")))
     return own

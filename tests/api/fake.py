@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
+import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +30,7 @@ from orchestrator.spec import plan
 from orchestrator.views import History
 from store.opening import Store
 from store.records.events import AnyEvent, SearchOpened, SearchPaused, SearchSubmitted
-from tests.orchestrator.telling import Teller, small_search
+from tests.orchestrator.telling import small_search
 
 
 class FakeDaemon:
@@ -148,11 +152,18 @@ def metrics() -> ASGIApp:
     return PlainTextResponse(generate_latest(CollectorRegistry()))
 
 
-def store_of(folder: Path, teller: Teller | None = None) -> Path:
-    """Writes a told journal into a new store."""
-    with Store.open(folder, write=True, create=True) as store:
-        store.journal.append([event for _, event in (teller or small_search()).events])
-    return folder
+def store_of(folder: Path) -> Path:
+    """Puts a store with a small search there; it is written once, and copied after that."""
+    return Path(shutil.copytree(_store(), folder))
+
+
+@cache
+def _store() -> Path:
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    with Store.open(folder / "store", write=True, create=True) as store:
+        store.journal.append([event for _, event in small_search().events])
+    return folder / "store"
 
 
 def configured(folder: Path, *, tcp: bool = True, **api: Any) -> ServeConfig:

@@ -96,7 +96,7 @@ def hand_in(served: Served, one: dict[str, Any]) -> None:
     assert rows == 0
 
 
-BRIEF = settings(max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+BRIEF = settings(max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 
 
 @BRIEF
