@@ -32,6 +32,7 @@ from store.packs import (
     move_aside,
     open_chunk,
     pack_folder,
+    put_in_place,
     read_block,
     read_index,
     salvage,
@@ -207,7 +208,7 @@ class BlobStore:
             except FileNotFoundError:
                 return False  # it was set aside
             if grave.stat().st_mtime > newer_than:
-                os.rename(grave, folder)
+                put_in_place(grave, folder)
                 return False
             sync_folder(folder.parent)
             self.index.forget([pack])

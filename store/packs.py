@@ -147,7 +147,7 @@ def write_pack(packs: Path, temporary: Path, blocks: Sequence[Block]) -> tuple[s
             write_synced(draft / CHUNK, [block.bytes for _, block in placed])
             write_synced(draft / METADATA, [memoryview(metadata)])
             sync_folder(draft)
-            _put_in_place(draft, pack_folder(packs, name))
+            put_in_place(draft, pack_folder(packs, name))
         except BaseException:
             if draft.exists():
                 remove(draft)
@@ -155,17 +155,27 @@ def write_pack(packs: Path, temporary: Path, blocks: Sequence[Block]) -> tuple[s
     return name, entries
 
 
-def _put_in_place(draft: Path, final: Path) -> None:
+def put_in_place(draft: Path, final: Path) -> None:
+    """Gives a pack its name, durably; if there is one of that name by now, it is touched and the draft removed."""
     make_folder(final.parent)
+    while not _is_in_place(draft, final):
+        pass
+    sync_folder(final.parent)
+
+
+def _is_in_place(draft: Path, final: Path) -> bool:
     try:
         os.rename(draft, final)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         # Another process stored the same blocks at the same time: its pack is as good.
-        os.utime(final)
+        try:
+            os.utime(final)
+        except FileNotFoundError:
+            return False  # a collection looks whether it is old
         remove(draft)
-    sync_folder(final.parent)
+    return True
 
 
 @contextmanager

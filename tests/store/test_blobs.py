@@ -15,7 +15,7 @@ import pytest
 from store.blobs import BlobStore
 from store.elements import Block
 from store.errors import BlobCorrupt, BlobMissing, InvalidDigest, StoreFailed, StoreReadOnly
-from store.packs import read_index
+from store.packs import read_index, write_pack
 from tests.store.builders import child, finish, flip
 
 ABSENT = "0" * 64
@@ -314,3 +314,46 @@ def test_processes_that_put_the_same_blocks_at_once_agree(tmp_path: Path) -> Non
     blobs = BlobStore(tmp_path)
     assert len(blobs.get(answers[0])) == 40
     assert list(blobs.temporary.iterdir()) == []
+
+
+def test_a_pack_that_two_writers_put_again_while_a_collection_looks_at_it_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One touched it before it left its name, the other one found it gone and wrote it anew."""
+    blobs, other = BlobStore(tmp_path), BlobStore(tmp_path)
+    digests = blobs.put(arrays(3))
+    other.put(arrays(3))
+    pack = only_pack(blobs)
+    age(pack, 1000)
+    rename = os.rename
+
+    def meanwhile(source: Path, target: Path) -> None:
+        monkeypatch.undo()
+        rename(source, target)
+        os.utime(target)
+        other.put(arrays(3))
+
+    monkeypatch.setattr(os, "rename", meanwhile)
+    assert not blobs.discard(pack.name, time.time() - 100)
+    assert only_pack(blobs) == pack
+    assert len(blobs.get(digests)) == 3
+    assert list(blobs.temporary.iterdir()) == []
+
+
+def test_a_pack_that_a_collection_takes_while_it_is_put_again_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer finds the same pack under its name, and when it touches it, none."""
+    blobs = BlobStore(tmp_path)
+    digests = blobs.put(arrays(3))
+    pack, utime = only_pack(blobs), os.utime
+
+    def meanwhile(path: Path) -> None:
+        monkeypatch.undo()
+        shutil.rmtree(path)
+        utime(path)
+
+    monkeypatch.setattr(os, "utime", meanwhile)
+    write_pack(blobs.packs, blobs.temporary, [Block.of(array) for array in arrays(3)])
+    assert only_pack(blobs) == pack
+    assert len(blobs.get(digests)) == 3
