@@ -70,8 +70,8 @@ class StoreLock:
 
 
 def _leave_note(handle: int, purpose: Purpose) -> None:
-    note = {"pid": os.getpid(), "host": socket.gethostname(), "boot": boot(), "started": _started()}
-    note["purpose"] = purpose
+    note: dict[str, Any] = {"pid": os.getpid(), "host": socket.gethostname(), "boot": boot(), "started": _started()}
+    note |= {"purpose": purpose, "inode": os.fstat(handle).st_ino}  # a copy of the store has another
     os.ftruncate(handle, 0)
     os.pwrite(handle, json.dumps(note).encode(), 0)
 
