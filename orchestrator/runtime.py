@@ -267,6 +267,7 @@ class Runtime:
     async def leave(self) -> None:
         """Ends the workers, and then the task that acts."""
         await self._supervisor.leave()
+        await self.settle(Reaction)  # whoever observes hears of the workers' ends too
         self._tasks.cancel_scope.cancel()
 
     # What the supervisor calls.
