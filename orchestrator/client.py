@@ -12,6 +12,7 @@ and shown to nobody. Whatever a daemon answers with an error is raised as one of
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from orchestrator.errors import DaemonGone
+from orchestrator.errors import DaemonGone, RefusedName, UnknownSearch
 from orchestrator.fetching import Connection, Piece, Stream, Where
 from orchestrator.results import SearchResult
 from orchestrator.submitting import submission
@@ -27,6 +28,8 @@ from store.records.spec import SearchSpec
 
 ENDED = frozenset({"finished", "failed", "stopped"})
 """What a search's status is when nothing of it goes on by itself."""
+_UNFIT = re.compile("[\ud800-\udfff]")
+"""What stands in an argument for bytes that are no UTF-8."""
 _ENDS = frozenset({"search_finished", "search_failed", "search_stopped"})
 PATIENCE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 5.0
@@ -133,10 +136,16 @@ class Client:
         return self._connection.text(path, params)
 
     def quoted(self, name: str) -> str:
-        """Returns a name as it can stand in a URL's path; a search's name that cannot is replaced by its id."""
-        if "/" in name or name in {".", ".."}:
+        """Returns a name as it can stand in a URL's path; a search's name that cannot is replaced by its id.
+
+        Raises:
+            RefusedName: if it cannot, and no search, or more than one, goes by it.
+        """
+        if "/" in name or name in {"", ".", ".."} or _UNFIT.search(name):
             found = [search["search"] for search in self.searches() if search["name"] == name]
-            name = found[0] if len(found) == 1 else name
+            if len(found) != 1:
+                raise RefusedName(404, {"kind": "UnknownSearch", "message": str(UnknownSearch(name, found))})
+            name = found[0]
         return quote(name, safe="")
 
     # Orders

@@ -111,10 +111,13 @@ class TotalLowered(OrchestratorError):
 
 
 class UnknownSearch(OrchestratorError):
-    """Raised when no search, or more than one, goes by a name or an id's beginning."""
+    """Raised when no search, or more than one, goes by a name or an id's beginning, or there is none at all."""
 
-    def __init__(self, name: str, found: Sequence[str]) -> None:
+    def __init__(self, name: str | None, found: Sequence[str]) -> None:
         self.found = tuple(found)
+        if name is None:
+            super().__init__("there is no search in this store yet; `coldframe submit SPEC.toml` hands one in")
+            return
         how = f"stands for {len(found)}: {', '.join(item[:12] for item in found)}" if found else "is not in this store"
         super().__init__(f"search {name!r} {how}; `coldframe list` shows all")
 
@@ -263,12 +266,10 @@ class DaemonGone(OrchestratorError):
 
 
 class DaemonHolds(OrchestratorError):
-    """Raised when a store is wanted for a search in the foreground, and a daemon has it."""
+    """Raised when a command needs a store for itself, and a daemon has it. `instead`: what to do, as a clause."""
 
     def __init__(self, store: str, instead: str) -> None:
-        super().__init__(
-            f"a daemon holds the store {store} and runs its searches: hand this one to it with `{instead}`"
-        )
+        super().__init__(f"a daemon holds the store {store} and runs its searches: {instead}")
 
 
 class Refused(OrchestratorError):
@@ -279,7 +280,10 @@ class Refused(OrchestratorError):
         self.kind = str(error.get("kind", "Refused"))
         self.exit_code = int(error.get("exit_code", 2))
         self.problems = tuple(error.get("problems", ()))
-        super().__init__(str(error.get("message", f"the daemon answered with status {status}")))
+        lines = [str(error.get("message", f"the daemon answered with status {status}"))]
+        if self.kind == "body":  # other messages name what is wrong themselves
+            lines += [f"  {Problem(one['key'], one['value'], one['expected'])}" for one in self.problems]
+        super().__init__("\n".join(lines))
 
 
 class RefusedAccess(Refused):

@@ -14,6 +14,7 @@ import httpx
 from orchestrator.errors import REFUSALS, DaemonGone, Refused
 from orchestrator.serving import endpoint
 from orchestrator.streaming import Decoder
+from orchestrator.submitting import sendable
 
 SILENCE_SECONDS = 45.0
 """A stream that brings nothing for so long is taken up anew; a daemon says something every 15 seconds."""
@@ -97,9 +98,11 @@ class Connection:
         Raises:
             DaemonGone: if there is no answer.
             Refused: if the answer is an error.
+            SpecError: if JSON cannot carry the body.
         """
         wait = self._timeout if timeout == -1.0 else timeout
-        return self._send(method, path, json=body, timeout=wait, params=params).json()
+        sent = None if body is None else sendable("order", body)
+        return self._send(method, path, json=sent, timeout=wait, params=params).json()
 
     def text(self, path: str, params: Mapping[str, str] | None = None) -> str:
         """Returns what people read at a path: the lines that the command prints; raises as `ask` does."""
@@ -147,7 +150,8 @@ class Connection:
             where = self._find()
             if where.socket is not None:
                 _knock(where.socket)
-            transport = httpx.HTTPTransport(uds=where.socket) if where.socket else None
+            # Where no TLS is spoken the machine's certificates are not read: that takes longer than most answers.
+            transport = httpx.HTTPTransport(uds=where.socket, verify=where.url.startswith("https"), trust_env=False)
             try:
                 # A proxy of the environment is for other hosts; it must not see the token.
                 client = httpx.Client(base_url=where.url, transport=transport, timeout=self._timeout, trust_env=False)

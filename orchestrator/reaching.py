@@ -320,7 +320,7 @@ class Served:
 
     def log(self, job: str, offset: int) -> tuple[str, int, bool]:
         """Asks the daemon, first whether the job is over: what it printed is whole then."""
-        over = self.client.show(job)["state"] not in {"queued", "running"}
+        over = self.client.story(job)["state"] not in {"queued", "running"}
         piece = self.client.log_piece(job, offset)
         return piece.text, piece.end, over
 
@@ -352,7 +352,7 @@ class Served:
         if latest is None:
             from orchestrator.errors import UnknownSearch
 
-            raise UnknownSearch("", [])
+            raise UnknownSearch(None, [])
         return str(latest["search"])
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec, TypeVar
 
 import typer
 
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import DaemonHolds, OrchestratorError
 from store.errors import StoreError
 from strategies.errors import StrategyError
 from trainers.errors import TrainerError
@@ -91,6 +91,22 @@ def reaching(store: Path | None, url: str | None, token_file: Path | None) -> It
         raise typer.BadParameter("give --store or --url (or set COLDFRAME_STORE or COLDFRAME_URL)")
     with reach(store, url, token_file) as source:
         yield source
+
+
+def refuse_held(folder: Path, what: str) -> None:
+    """Refuses a command that needs a store for itself, and whose work no daemon takes over.
+
+    Raises:
+        DaemonHolds: if a daemon has the store.
+    """
+    from orchestrator.holding import holder
+    from orchestrator.reaching import serving
+
+    if serving(folder):
+        end = f"`kill {holder(folder)}`, or `systemctl stop coldframe` where systemd started it"
+        raise DaemonHolds(
+            str(folder), f"{what} needs it for itself. End the daemon first ({end}); the next one takes its searches up"
+        )
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:

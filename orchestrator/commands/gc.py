@@ -44,11 +44,11 @@ def gc(
     if as_json:
         print_json(found)
     else:
-        print_lines(_lines(GcReport.model_validate(found)))
+        print_lines(_lines(GcReport.model_validate(found), grace))
 
 
-def _lines(report: GcReport) -> Iterator[str]:
-    from orchestrator.wording import plural, size
+def _lines(report: GcReport, asked: float) -> Iterator[str]:
+    from orchestrator.wording import duration, plural, size
 
     gone = f"{plural(report.packs_removed, 'pack')} and {plural(report.manifests_removed, 'manifest')}"
     rewritten = f", {plural(report.packs_rewritten, 'pack')} rewritten" if report.packs_rewritten else ""
@@ -62,5 +62,7 @@ def _lines(report: GcReport) -> Iterator[str]:
         removed = f"{plural(report.caches_removed, 'folder')} of decoded images: {size(report.cache_bytes_freed)}"
         yield f"{verb} {removed}; kept {report.caches_kept}: {size(report.cache_bytes_kept)}"
     yield from report.problems
+    if report.grace_seconds > asked:
+        yield f"what is younger than {duration(report.grace_seconds)} was kept: a daemon's workers may still need it"
     if report.dry_run and (report.bytes_freed or report.cache_bytes_freed):
         yield "Nothing was deleted: add --delete to do it."

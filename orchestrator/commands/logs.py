@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,22 +40,28 @@ def logs(
     """
     with reaching(store, url, token_file) as source:
         if as_json:
-            text, end, over = source.log(job, 0)
-            print_json({"text": text, "end": end, "over": over})
+            pieces = list(_pieces(source, job, follow))
+            print_json({"text": "".join(text for text, _, _ in pieces), "end": pieces[-1][1], "over": pieces[-1][2]})
             return
-        _print(source, job, follow)
+        said = False
+        for text, _, _ in _pieces(source, job, follow):
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            said = said or bool(text)
+        if not said:
+            typer.echo("this job has printed nothing", err=True)
 
 
-def _print(source: Source, job: str, follow: bool) -> None:
+def _pieces(source: Source, job: str, follow: bool) -> Iterator[tuple[str, int, bool]]:
+    """Yields what there is, piece by piece; what a job prints meanwhile only if it is followed."""
+    from orchestrator.serving import joblogs
+
     offset = 0
     while True:
         text, end, over = source.log(job, offset)
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        if end == offset and (over or not follow):
-            break
+        yield text, end, over
+        if (end == offset and over) or (not follow and end - offset < joblogs.PIECE_BYTES):
+            return
         if end == offset:
             time.sleep(LOOK_SECONDS)
         offset = end
-    if not offset:
-        typer.echo("this job has printed nothing", err=True)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.commands.common import JsonOption, StoreOption, guarded, print_json, print_table, reading
+from orchestrator.commands.common import (
+    JsonOption,
+    StoreOption,
+    guarded,
+    print_json,
+    print_table,
+    reading,
+    refuse_held,
+)
 
 if TYPE_CHECKING:
     from orchestrator.pooled import Contributed
@@ -54,6 +62,7 @@ def _evict(folder: Path, quota_bytes: int) -> Evicted:
     from store.opening import Store
     from store.roots import Roots
 
+    refuse_held(folder, "`pool --evict`")
     with Store.open(folder, write=True) as store, closing(StorePool(store)) as pool:
         taken = pool.evict(quota_bytes, Roots.of(store.journal).inherited.by_manifest())
         pool.flush()  # else they would be there again

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.commands.common import JsonOption, StoreOption, guarded, reading
+from orchestrator.commands.common import JsonOption, StoreOption, guarded, reading, refuse_held
 from orchestrator.commands.run import conclude
 
 
@@ -44,6 +44,7 @@ def retrain(
     """
     from orchestrator import foreground, live, preparing, retraining
 
+    refuse_held(store, "`retrain`")
     wish = retraining.Wish(search, recipe, top, epochs, seeds, name, data_name, data, tuple(setting or ()))
     with reading(store) as found, preparing.bars(sys.stderr) as bar:
         told = functools.partial(bar, preparing.READING)

@@ -38,7 +38,8 @@ def run(
     from orchestrator.reaching import serving
 
     if serving(store):
-        raise DaemonHolds(str(store), f"coldframe submit {shlex.quote(str(spec))} --store {shlex.quote(str(store))}")
+        submit = f"coldframe submit {shlex.quote(str(spec))} --store {shlex.quote(str(store))}"
+        raise DaemonHolds(str(store), f"hand this one to it with `{submit}`")
     watcher = live.observer(sys.stderr if as_json else sys.stdout)
     try:
         end = foreground.run(spec, store, workers=workers, observer=watcher)
@@ -89,7 +90,7 @@ def conclude(end: RunEnd, store: Path, folder: Path | None, as_json: bool) -> No
 def _failure(job: JobView, said: list[str]) -> Iterator[str]:
     """Yields what a job that was given up failed with, and what it printed last."""
     from orchestrator import rendering
-    from orchestrator.wording import brief
+    from store.records.outcomes import brief
 
     outcome = job.outcome or {}
     yield f"given up: {job.words} ({job.id[:12]}): {outcome.get('reason')}: {brief(outcome.get('message', ''))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import threading
 from collections.abc import Collection, Iterator, Mapping
@@ -22,6 +23,8 @@ DUMPED = 100
 """Lines that a dump of a stack may have."""
 TAIL_BYTES = 8192
 SAID = 200
+PIECE_BYTES = 1 << 20
+"""What is read at once; a piece that is shorter ends with the file."""
 OFTEN = 100
 """So many jobs end between two looks for files that are too many."""
 KEPT = 1000
@@ -45,8 +48,10 @@ def path(store: Path, job: str) -> Path:
     return folder(store) / f"{job}.log"
 
 
-def read(store: Path, job: str, offset: int = 0, most: int = 1 << 20) -> Piece:
+def read(store: Path, job: str, offset: int = 0, most: int = PIECE_BYTES) -> Piece:
     """Reads a job's file from an offset in bytes; a file that was cut short meanwhile is read on from its end.
+
+    A character of which only a part is there is left for the next piece.
 
     Raises:
         OSError: if the file is there and cannot be read.
@@ -58,7 +63,9 @@ def read(store: Path, job: str, offset: int = 0, most: int = 1 << 20) -> Piece:
             data = file.read(most)
     except FileNotFoundError:
         return Piece("", 0)
-    return Piece(data.decode("utf-8", "replace"), min(offset, size) + len(data))
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = decoder.decode(data)
+    return Piece(text, min(offset, size) + len(data) - len(decoder.getstate()[0]))
 
 
 def tail(store: Path, job: str, lines: int = LINES) -> list[str]:

@@ -27,7 +27,7 @@ def search(history: History, text: str | None) -> str:
     if text is None:
         latest = max(history.searches.values(), key=lambda entry: entry.seen, default=None)
         if latest is None:
-            raise UnknownSearch("", [])
+            raise UnknownSearch(None, [])
         return latest.id
     found = [entry.id for entry in list(history.searches.values()) if entry.name == text]
     found = found or _starting_with(history.searches, text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from store.records.events import JobFailed, JobStarted
+from orchestrator.reaching import serving
+from store.records.events import JobFailed, JobStarted, WorkerEnded
 from tests.faults.serving import Daemon, spec
 from tests.orchestrator.command import Ended, coldframe
 from tests.system import harness
@@ -84,14 +86,17 @@ def test_every_command_says_the_same_over_the_socket_over_tcp_and_without_a_daem
     served = {}
     for command in asked:
         over_socket = [coldframe(*command, "--store", daemon.store, *json_) for json_ in ([], ["--json"])]
-        over_tcp = [coldframe(*command, *remote, *json_) for json_ in ([], ["--json"])]
-        assert over_socket[0] == over_tcp[0], command
-        assert over_socket[1].json == over_tcp[1].json, command
+        assert coldframe(*command, *remote, "--json").json == over_socket[1].json, command
         assert [ended.code for ended in over_socket] == [0, 0], command
         served[" ".join(command)] = over_socket
+    assert coldframe("list", *remote) == served["list"][0]
     devices = coldframe("devices", "--store", daemon.store, "--json").json
     assert devices[0]["slots"] == 2
     assert daemon.stop() == 0
+    log = [json.loads(line) for line in (daemon.store / "logs" / "daemon.jsonl").read_text().splitlines()]
+    ended = [event.worker for event in harness.events(daemon.store) if isinstance(event, WorkerEnded)]
+    logged = [line["worker"] for line in log if line.get("event") == "worker_ended"]
+    assert sorted(logged) == sorted(ended) == ["worker-0", "worker-1"], "their ends are journalled and logged"
     alone = {}
     try:
         for command in asked:
@@ -131,7 +136,7 @@ def test_a_failed_job_shows_its_last_words_wherever_it_is_shown(daemon: Daemon, 
 
 def test_orders_change_a_search_that_runs(daemon: Daemon) -> None:
     where = ("--store", str(daemon.store))
-    path = spec(daemon.folder, "ordered", candidates=40, epochs=2, epoch_seconds=0.2)
+    path = spec(daemon.folder, "ordered", candidates=20, epochs=2, epoch_seconds=0.5)
     search = coldframe("submit", path, *where, "--weight", "2", "--json").json["search"]
     daemon.until(lambda: daemon.status(search) == "running")
     assert coldframe("pause", "ordered", *where).out.startswith(f"search ordered ({search[:12]}): paus")
@@ -151,11 +156,40 @@ def test_orders_change_a_search_that_runs(daemon: Daemon) -> None:
     assert coldframe("extend", "ordered", "--set", "candidates=many", *where).code == 2
 
 
-def test_run_on_a_daemons_store_says_to_submit(daemon: Daemon) -> None:
+def test_what_needs_a_store_for_itself_says_what_to_do_while_a_daemon_has_it(daemon: Daemon) -> None:
     path = spec(daemon.folder, "foreground")
     ended = coldframe("run", path, "--store", daemon.store)
     assert ended.code == 2
     assert f"coldframe submit {path} --store {daemon.store}" in ended.err
+    for command in (("retrain", "sound", "--recipe", "digits"), ("pool", "--evict", "0")):
+        ended = coldframe(*command, "--store", daemon.store, "--json")
+        assert (ended.code, ended.json["error"]["kind"]) == (2, "DaemonHolds")
+        assert f"`kill {daemon.told()['pid']}`" in ended.err
+
+
+def test_bad_input_is_a_clear_error_of_the_daemon_too(daemon: Daemon, tmp_path: Path) -> None:
+    where = ("--store", str(daemon.store))
+    for share in ("nan", "inf", "-1", "1000"):
+        ended = coldframe("priority", "sound", "--weight", share, *where)
+        assert (ended.code, "weight is " in ended.err) == (2, True), share
+    assert "grace_seconds is inf: expected a finite number" in coldframe("gc", "--grace", "inf", *where).err
+    text = spec(tmp_path, "odd").read_text()
+    for value, shown in (("nan", "nan"), ("1979-05-27", "'1979-05-27'")):
+        (tmp_path / "odd.toml").write_text(text.replace("steps = 4", f"steps = {value}"))
+        ended = coldframe("submit", tmp_path / "odd.toml", *where)
+        assert (ended.code, f"trainer.steps is {shown}: expected" in ended.err) == (2, True)
+    for name in ("", "..", "a/b", os.fsdecode(b"\xff")):
+        for command in ("status", "show", "logs", "pause"):
+            ended = coldframe(command, name, *where)
+            assert (ended.code, "is not in this store" in ended.err) == (2, True), (command, name)
+    assert "job 'sound' is not in this store" in coldframe("logs", "sound", *where).err
+
+
+def test_a_copy_of_a_store_is_not_taken_for_the_daemons(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "copy" / "run").mkdir(parents=True)
+    for name in ("lock", "run/daemon.json"):
+        shutil.copy2(daemon.store / name, tmp_path / "copy" / name)
+    assert (serving(daemon.store), serving(tmp_path / "copy")) == (True, False)
 
 
 def watching(*arguments: str | Path) -> subprocess.Popen[str]:

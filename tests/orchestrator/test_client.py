@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,8 +102,8 @@ def test_what_is_not_there_is_said(client: Client, tmp_path: Path) -> None:
 
 def test_following_goes_on_across_a_restart_and_misses_nothing(tmp_path: Path) -> None:
     with Daemon(tmp_path) as daemon, Client.of(daemon.store) as client:
-        search = client.submit(spec(tmp_path, "long", candidates=24, epoch_seconds=0.1))["search"]
-        found: list[dict[str, object]] = []
+        search = client.submit(spec(tmp_path, "long", candidates=8, epoch_seconds=0.2))["search"]
+        found: list[dict[str, Any]] = []
         saved = threading.Event()
 
         def follow() -> None:

@@ -127,6 +127,15 @@ def test_a_job_is_read_on_from_an_offset_also_after_it_was_cut(tmp_path: Path) -
     assert joblogs.read(tmp_path, "none", 5) == ("", 0)
 
 
+def test_a_character_of_which_a_part_is_there_is_left_for_the_next_piece(tmp_path: Path) -> None:
+    path = joblogs.path(tmp_path, "a")
+    path.parent.mkdir(parents=True)
+    path.write_bytes("aé".encode()[:-1])
+    assert joblogs.read(tmp_path, "a") == ("a", 1)
+    path.write_bytes("aéb".encode())
+    assert joblogs.read(tmp_path, "a", 1) == ("éb", 4)
+
+
 def test_the_oldest_files_go_and_those_of_failed_jobs_last(tmp_path: Path) -> None:
     for age, job in enumerate("abcdef"):
         job_file(tmp_path, job, job, age=age)
