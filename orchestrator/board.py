@@ -49,7 +49,7 @@ class Board:
         if workers:
             yield from ("", _workers(workers, width))
         if devices:
-            yield from ("", _devices(devices, width))
+            yield from ("", _devices(self._overview, width))
         yield from self._lines(max(LEAST_LINES, height - fixed - used - 3))
 
     def _top(self, width: int) -> Iterator[RenderableType]:
@@ -58,8 +58,12 @@ class Board:
         health, overview = self._overview.health, self._overview
         status = str(health.get("status", "starting"))
         up = f"up {wording.duration(health['uptime_seconds'])}" if health.get("uptime_seconds") else ""
-        parts = [("coldframe  ", "bold"), self._title, "  ", (status, "green" if status == "ok" else "yellow")]
+        parts: list[str | tuple[str, str]] = [
+            ("coldframe  ", "bold"),
+            (status, "green" if status == "ok" else "yellow"),
+        ]
         parts += [f"  {up}", f"  event {health.get('sequence', 0):,}"] if width >= MIDDLE else []
+        parts += [f"  {self._title}"]  # last: it may be longer than the line
         yield Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
         for why in (overview.away, health.get("reason"), overview.reason and f"waiting: {overview.reason}"):
             if why:
@@ -73,7 +77,7 @@ class Board:
         _column(table, "search", most=16 if width < WIDE else 24)
         _column(table, "status", least=9)
         _column(table, "progress", least=10 if width < WIDE else 16)
-        _column(table, "", least=4, most=None if width >= WIDEST else 20)
+        _column(table, "", least=4, most=None if width >= WIDE else 28)
         _column(table, "best", least=7, right=True)
         if width >= WIDE:
             _column(table, "rungs: mean now" if width < WIDEST else "rungs: mean now (best)")
@@ -141,7 +145,7 @@ def _workers(workers: list[Doing], width: int) -> Table:
     return table
 
 
-def _devices(devices: Any, width: int) -> Table:
+def _devices(overview: Overview, width: int) -> Table:
     from rich.text import Text
 
     table = _table()
@@ -149,7 +153,7 @@ def _devices(devices: Any, width: int) -> Table:
     kept = [name for name in headings if width >= MIDDLE or name not in {"at work", "load", "model"}]
     for heading in kept:
         _column(table, heading, least=6 if heading == "device" else 0, right=heading in {"at work", "load"})
-    for device in devices:
+    for device in overview.devices:
         used, there = device["memory_used_bytes"], device["memory_bytes"]
         memory = "-" if there is None else f"{wording.size(used or 0)} of {wording.size(there)}"
         at_work = "-" if device["idle_share"] is None else f"{1 - device['idle_share']:.0%}"
@@ -157,7 +161,8 @@ def _devices(devices: Any, width: int) -> Table:
         heat = "" if device["temperature"] is None else f", {device['temperature']:.0f} °C"
         state = Text(device["state"] + (f": {device['why']}" if device["why"] else heat))
         state.stylize("" if device["state"] == "in service" else "red")
-        workers = f"{device['busy']} of {device['slots']} busy"
+        busy = overview.busy(device["device"])
+        workers = f"{busy} of {device['slots']} busy" if device["slots"] else f"{busy} busy"
         values = [device["device"], workers, at_work, memory, load, device["model"], state]
         cells = dict(zip(headings, values, strict=True))
         table.add_row(*(cells[name] for name in kept))

@@ -115,6 +115,10 @@ class Overview:
                 first.setdefault(worker, self._doing(search, job))
         yield from (first[worker] for worker in sorted(first, key=_natural))
 
+    def busy(self, device: str) -> int:
+        """Returns how many workers of a device have a job of any search, by the same answer as `doing` goes by."""
+        return len({job["worker"] for one in self.searches for job in one["running"] if job["device"] == device})
+
     def _doing(self, search: Mapping[str, Any], job: Mapping[str, Any]) -> Doing:
         beat = self._beats.get(job["worker"], {})
         beat = beat if beat.get("job") == job["job"] else {}

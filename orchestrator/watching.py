@@ -49,10 +49,12 @@ class Watching:
         self.overview = Overview(only)
         self.lock = threading.Lock()
         self.fresh: list[Line] = []
+        self.changed = True
         self.where = source.where
         self._source, self._until_end, self._raw, self._after = source, until_end, raw, after
         self._failure: Exception | None = None
         self._asked = float("-inf")
+        self._known: dict[str, tuple[float, list[Mapping[str, Any]]]] = {}
         self._woken = threading.Event()
 
     def run(self) -> Iterator[None]:
@@ -94,7 +96,7 @@ class Watching:
                 self.overview.health = health
                 self.overview.refresh(searches, devices)
                 shown = [one for one in self.overview.shown() if one["status"] in GOING or not one["running"]][:DETAILS]
-            rungs = {one["search"]: self._source.rungs(one["search"]) for one in shown}
+            rungs = {one["search"]: self._rungs(one) for one in shown}
             waits = {one["search"]: self._waits(one) for one in shown}
         except DaemonGone as error:
             if first:
@@ -102,8 +104,17 @@ class Watching:
             self._away(str(error))
             return
         with self.lock:
-            self.overview.away = None
-            self.overview.rungs, self.overview.waits = rungs, waits
+            self.overview.away, self.changed = None, True
+            self.overview.rungs.update(rungs)
+            self.overview.waits.clear()
+            self.overview.waits.update(waits)
+
+    def _rungs(self, search: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Asks for a search's rungs, if anything has happened to it since they were asked for last."""
+        known = self._known.get(search["search"])
+        if known is None or known[0] != search["seen"]:
+            known = self._known[search["search"]] = search["seen"], list(self._source.rungs(search["search"]))
+        return known[1]
 
     def _waits(self, search: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         if search["status"] in ENDED or search["running"]:
@@ -117,7 +128,7 @@ class Watching:
             begin = max(0, now - (0 if self._raw else BEFORE)) if self._after is None else self._after
             for event in self._source.events(begin, self._away):
                 with self.lock:
-                    line = self.overview.take(event)
+                    line, self.changed = self.overview.take(event), True
                     self.fresh += [line] if line is not None else []
                 if self._raw is not None and "sequence" in event and self.overview.concerns(event):
                     self._raw.write(json.dumps(event) + "\n")
@@ -129,7 +140,7 @@ class Watching:
 
     def _away(self, reason: str | None) -> None:
         with self.lock:
-            self.overview.away = reason
+            self.overview.away, self.changed = reason, True
 
 
 def watch(
@@ -174,7 +185,9 @@ def _live(watching: Watching, stream: TextIO) -> Iterator[Any]:
 
         def draw() -> None:
             with watching.lock:
-                live.refresh()
+                if watching.changed:
+                    watching.changed = False
+                    live.refresh()
 
         yield draw
     with watching.lock:

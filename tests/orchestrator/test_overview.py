@@ -44,10 +44,10 @@ def beat(**more: Any) -> dict[str, Any]:
     return found | {"images_per_second": 1234.0, "note": ""} | more
 
 
-def drawn(view: Overview, width: int, height: int = 30) -> list[str]:
-    console = Console(file=io.StringIO(), width=width, height=height, color_system=None)
-    console.print(Board(view, "/srv/store"))
-    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+def drawn(view: Overview, width: int, height: int = 30, where: str = "/srv/store") -> list[str]:
+    paper = io.StringIO()
+    Console(file=paper, width=width, height=height, color_system=None).print(Board(view, where))
+    return paper.getvalue().splitlines()
 
 
 def test_it_shows_searches_workers_devices_and_why_something_waits() -> None:
@@ -59,9 +59,7 @@ def test_it_shows_searches_workers_devices_and_why_something_waits() -> None:
     for shown in ("worker-0", "train 3f2a to 4", "2 of 4", "1,234", "1 of 2 busy", "75%", "61 °C", "up 2 h 00 min"):
         assert shown in text
     assert "paused one waits: it was paused by ann; until `coldframe resume` lets it go on" in text
-    assert [line.split()[0] for line in text.splitlines()[3:6]] == ["cells", "paused", "old"], (
-        "what gets on first"
-    )
+    assert [line.split()[0] for line in text.splitlines()[3:6]] == ["cells", "paused", "old"], "what gets on first"
 
 
 @pytest.mark.parametrize("width", [40, 60, 84, 112, 140, 200])
@@ -127,3 +125,15 @@ def test_what_is_wrong_stands_at_the_top() -> None:
     assert lines[2] == "waiting: the disk is full"
     assert any("out of service: 3 faults in 10 minutes" in line for line in lines)
     assert any("no searches yet" in line for line in drawn(Overview(), 80))
+
+
+def test_workers_at_work_and_busy_devices_are_of_one_moment() -> None:
+    view = overview()
+    view.refresh(view.searches, [device(busy=0, slots=4)])  # asked for a moment later: the daemon says another number
+    assert "1 of 4 busy" in "\n".join(drawn(view, 110))
+    view.refresh(view.searches, [device(busy=0, slots=0)])  # no daemon, but a search in the foreground
+    assert "1 busy" in "\n".join(drawn(view, 110))
+
+
+def test_how_the_daemon_is_stands_before_a_path_that_is_too_long() -> None:
+    assert drawn(overview(), 40, where="/srv/" + "deep/" * 20)[0].startswith("coldframe  ok  /srv/deep/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,10 @@ class Terminal:
 
     def tmux(self, *arguments: str) -> str:
         command = ["tmux", "-S", self._socket, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+        # Given, so that it is Python's: where readline is imported it tells the C library of 80 columns and 24 lines.
+        environment = dict(os.environ)
+        ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20, env=environment)
+        return ended.stdout
 
     def run(self, *command: str) -> None:
         self.tmux("new-session", "-d", "-x", "110", "-y", "40", *command)
@@ -81,7 +85,9 @@ def test_a_daemon_is_watched_live_across_its_restart_and_left_alone_by_ctrl_c(
     with serving.Daemon(tmp_path) as daemon:
         search = daemon.submit(path)
         terminal.run(sys.executable, "-m", "orchestrator.cli", "watch", "--store", str(daemon.store))
-        screen = terminal.wait_for("watched", "running", "worker-0", "worker-1", "of 60 candidates", "in service", "%")
+        screen = terminal.wait_for(
+            "watched", "running", "worker-0", "worker-1", "of 60", "in service", "of 2 busy", "%"
+        )
         assert "Traceback" not in screen
         daemon.kill()
         terminal.wait_for("no daemon")
