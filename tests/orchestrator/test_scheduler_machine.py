@@ -1,4 +1,4 @@
-"""The scheduler under random stimuli in any order, with searches that share jobs, and are paused, ended and taken up."""
+"""The scheduler under random stimuli in any order, with searches that share jobs, are paused, ended and taken up."""
 
 from __future__ import annotations
 
