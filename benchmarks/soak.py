@@ -3,7 +3,7 @@
     python benchmarks/soak.py [--minutes 30] [--seed 1] [--folder FOLDER]
 
 Rounds of searches (two random ones, two EcoNAS) are run undisturbed first, by `coldframe run`;
-then the same specs are handed to `coldframe serve`, on a tmpfs of 200 MB where one may be mounted, and faults come
+then the same specs are handed to `coldframe serve`, on a tmpfs of 1 GB where one may be mounted, and faults come
 (`soak_faults.py`) until the time is over. Ends with 1 if a result or a checkpoint differs, `check` finds a problem, a
 process is left, an epoch was trained twice, or the daemon's memory grows.
 """
@@ -70,7 +70,7 @@ starts_per_minute = 10000
 search_failures = 1000000
 """
 END_SECONDS = 900.0
-MEGABYTES = 200
+MEGABYTES = 1000
 
 
 class Patient:
@@ -255,6 +255,7 @@ def verdicts(patient: Patient, folder: Path) -> dict[str, tuple[Any, bool]]:
     most = max(rss for _, rss in patient.memory) / 1e6
     return {
         "journal events": (len(seen), True),
+        "store, MB": (round(sum(p.stat().st_size for p in patient.store.rglob("*") if p.is_file()) / 1e6), True),
         "daemons started": (patient.starts, True),
         "fenced results": (sum(isinstance(event, StaleReport) for event in seen), True),
         "searches as if undisturbed": (

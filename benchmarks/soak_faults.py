@@ -89,12 +89,12 @@ def fill_disk(patient: Patient, rng: random.Random) -> None:
     if not patient.small_disk:
         return
     ballast = patient.store.parent / "ballast"
-    with ballast.open("wb") as file, suppress(OSError):
+    with suppress(OSError), ballast.open("wb") as file:
         while os.statvfs(ballast.parent).f_bavail:
             file.write(b"\0" * (1 << 16))
             file.flush()
     time.sleep(rng.uniform(1.0, 5.0))
-    ballast.unlink()
+    ballast.unlink(missing_ok=True)
 
 
 def take_files(patient: Patient, rng: random.Random) -> None:
@@ -146,6 +146,11 @@ def order(patient: Patient, rng: random.Random) -> None:
         patient.ask("POST", f"/v1/searches/{search}/{what}", json={})
 
 
+def collect(patient: Patient, rng: random.Random) -> None:
+    """Garbage is collected while searches run; what is a minute old may go."""
+    patient.ask("POST", "/v1/gc", json={"delete": True, "grace_seconds": 60.0})
+
+
 FAULTS: dict[str, tuple[Fault, float]] = {
     "SIGKILL of the daemon": (kill_daemon, 3.0),
     "SIGKILL of a worker": (kill_worker, 4.0),
@@ -157,6 +162,7 @@ FAULTS: dict[str, tuple[Fault, float]] = {
     "slow disk": (slow_disk, 0.5),
     "abuse of the API": (abuse, 2.0),
     "an order": (order, 6.0),
+    "a collection": (collect, 1.0),
 }
 """Each fault by its name, with how often it comes, relative to the others."""
 

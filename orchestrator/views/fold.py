@@ -219,11 +219,12 @@ class History:
 
     def _requested(self, note: Note) -> None:
         search, job, answer = (note.payload[key] for key in ("search", "job", "answer"))
-        self.searches[search].requests.append(Asked(note.payload["index"], job, answer, note.time))
         view = self.jobs.get(job)
         if view is None:
             request = self._sharing(search, note.payload["request"])
             view = self.jobs[job] = JobView(id=job, request=request, queued=note.time)
+        # Only now: whoever reads beside this thread looks up the jobs that a search has asked for.
+        self.searches[search].requests.append(Asked(note.payload["index"], job, answer, note.time))
         if answer == "queued":
             view.queued_by = search
             view.queued_in += [search] * (search not in view.queued_in)

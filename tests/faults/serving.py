@@ -87,6 +87,8 @@ class Daemon:
         env: added to the environment.
         before: what its command line begins with, e.g. `["strace", "-f"]`.
         module: the module that has the command line.
+        more: of the configuration.
+        kept: whether it outlives the test that makes it; a fixture ends it then.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Daemon:
         before: Sequence[str] = (),
         module: str = "orchestrator.cli",
         more: str = "",
+        kept: bool = False,
     ) -> None:
         self.folder, self.store = folder, folder / "store"
         self.env, self.before, self.module = dict(env or {}), list(before), module
@@ -110,7 +113,8 @@ class Daemon:
         tomllib.loads(self.config.read_text())
         self.process: subprocess.Popen[bytes] | None = None
         self._http: httpx.Client | None = None
-        STARTED.append(self)
+        if not kept:
+            STARTED.append(self)
 
     # Its life.
 

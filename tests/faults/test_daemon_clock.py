@@ -76,6 +76,7 @@ def assert_in_order(rows: list[tuple[int, float]], *, back: bool) -> None:
         pytest.param((f"0 {HOUR}", f"{HOUR} {2 * HOUR}", f"{YEARS} {YEARS}"), False, id="both"),
     ],
 )
+@pytest.mark.faults
 def test_clocks_of_all_processes_that_jump_by_hours_and_years_disturb_nothing(
     tmp_path: Path, jumps: tuple[str, ...], back: bool
 ) -> None:
@@ -109,6 +110,7 @@ def saves(store: Path) -> int:
     return sum(isinstance(event, CheckpointSaved) for event in harness.events(store))
 
 
+@pytest.mark.faults
 def test_a_machine_that_slept_kills_no_worker_when_it_wakes(tmp_path: Path) -> None:
     """Scenario 31: daemon and workers stand still for longer than a worker may be silent, and go on together."""
     hang = 6.0

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.timeout(200)
 DRAIN_SECONDS = 20.0
 
 
+@pytest.mark.faults
 def test_sigterm_under_load_leaves_in_time_and_the_next_daemon_goes_on(tmp_path: Path) -> None:
     """Scenario 32: three searches, more jobs than workers, epochs of minutes."""
     daemon = Daemon(tmp_path, workers=3, limits={"drain_seconds": DRAIN_SECONDS}).start()
@@ -65,6 +66,7 @@ def test_a_second_sigterm_is_as_kill_9_and_loses_nothing_that_was_committed(tmp_
     serving.assert_clean(daemon.store)
 
 
+@pytest.mark.faults
 def test_a_drain_that_takes_too_long_is_cut_short(tmp_path: Path) -> None:
     """Scenario 32: workers that do not answer to the request to stop do not keep the daemon past its limit."""
     limit = 4.0

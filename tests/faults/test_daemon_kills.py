@@ -35,7 +35,7 @@ def undisturbed(folder: Path, paths: list[Path]) -> tuple[dict[str, object], dic
 @pytest.mark.parametrize(
     ("size", "kills", "seconds"),
     [
-        pytest.param(1, 4, 30.0, marks=pytest.mark.timeout(200)),
+        pytest.param(1, 4, 30.0, marks=[pytest.mark.faults, pytest.mark.timeout(300)]),
         pytest.param(12, 1000, LONG_SECONDS, marks=[pytest.mark.faults, pytest.mark.timeout(900)]),
     ],
 )
@@ -62,10 +62,10 @@ def test_searches_killed_at_random_end_as_if_they_had_not_been(
             rng.choice(workers).kill()
         else:
             daemon.kill()
-            daemon.start() if rng.random() < 0.7 else daemon.spawn()
+            daemon.start(120.0) if rng.random() < 0.7 else daemon.spawn()
         done += 1
     assert done >= min(kills, 3), "the searches ended before they were disturbed"
-    daemon.until(daemon.answers)
+    daemon.until(daemon.answers, 120.0)
     daemon.until_ended(*searches, seconds=300.0)
     assert daemon.stop() == 0
     assert serving.results(daemon.store) == results

@@ -42,6 +42,7 @@ def test_a_strategy_that_is_not_deterministic_stops_with_the_request_and_the_oth
     serving.assert_clean(daemon.store)
 
 
+@pytest.mark.faults
 def test_other_versions_are_remarked_upon_and_the_search_goes_on(tmp_path: Path) -> None:
     """Scenario 40: an upgrade in the middle of a search is no reason to refuse it; what that may mean is said."""
     reference = tmp_path / "reference"

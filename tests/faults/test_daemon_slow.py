@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -46,9 +47,10 @@ def test_a_disk_on_which_every_sync_takes_half_a_second_blocks_neither_the_api_n
 
 def test_who_does_not_read_costs_no_memory_and_keeps_nobody_waiting(tmp_path: Path) -> None:
     """Scenario 41: watchers and a scraper that stand still while much happens."""
-    with Daemon(tmp_path) as daemon:
-        deaf = [asking(daemon, "/v1/events?after=0", "text/event-stream") for _ in range(10)]
-        deaf += [asking(daemon, "/metrics", "*/*") for _ in range(10)]
+    with Daemon(tmp_path) as daemon, ExitStack() as held:
+        deaf = [held.enter_context(asking(daemon, "/v1/events?after=0", "text/event-stream")) for _ in range(10)]
+        deaf += [held.enter_context(asking(daemon, "/metrics", "*/*")) for _ in range(10)]
+        assert len(deaf) == 20
         before = psutil.Process(daemon.pid).memory_info().rss
         search = daemon.submit(serving.spec(tmp_path, "much", candidates=150, epochs=2, epoch_seconds=0.0))
         daemon.until_ended(search)
@@ -56,8 +58,6 @@ def test_who_does_not_read_costs_no_memory_and_keeps_nobody_waiting(tmp_path: Pa
         began = time.monotonic()
         assert daemon.get("/v1/health")["status"] == "ok"
         assert time.monotonic() - began < 5.0
-        for one in deaf:
-            one.close()
         assert daemon.stop() == 0, "it does not wait for them when it leaves"
     serving.assert_clean(daemon.store)
 

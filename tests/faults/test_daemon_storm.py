@@ -29,6 +29,7 @@ attempts = 999
 STARTS = 12
 
 
+@pytest.mark.faults
 def test_a_trainer_that_dies_at_once_ends_its_search_and_no_other(tmp_path: Path) -> None:
     """Scenario 33."""
     limits = {"starts_per_minute": STARTS, "search_failures": 6}
@@ -70,6 +71,7 @@ def no_more_files(pid: int) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
+@pytest.mark.faults
 def test_without_descriptors_nothing_new_starts_the_journal_goes_on_and_it_recovers(tmp_path: Path) -> None:
     """Scenario 34: the descriptors run out while a worker has to be replaced."""
     reference = tmp_path / "reference"
@@ -96,6 +98,7 @@ def test_without_descriptors_nothing_new_starts_the_journal_goes_on_and_it_recov
 
 
 @pytest.mark.system
+@pytest.mark.faults
 def test_without_processes_nothing_new_starts_and_it_recovers(tmp_path: Path) -> None:
     """Scenario 34: the kernel refuses to make processes for a while (EAGAIN), as at a limit of processes."""
     # Where `vfork` fails, Python tries `fork`, which is `clone` to the kernel; threads are `clone3`.

@@ -81,6 +81,7 @@ def test_a_worker_that_the_kernel_does_not_end_leaves_when_its_socket_closes(tmp
 
 
 @pytest.mark.system
+@pytest.mark.faults
 def test_a_worker_that_outlives_its_daemon_is_gone_before_the_next_one_starts_another(tmp_path: Path) -> None:
     """Scenario 8: it neither hears of its parent's death nor of its socket's end, for it stands still."""
     before = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=prctl", "-e", "inject=prctl:retval=0"]
@@ -114,6 +115,7 @@ def is_worker(process: psutil.Process) -> bool:
     return False
 
 
+@pytest.mark.faults
 def test_a_worker_that_hangs_is_ended_before_its_job_is_given_to_another(
     tmp_path: Path, reference: dict[str, object]
 ) -> None:
@@ -133,6 +135,7 @@ def test_a_worker_that_hangs_is_ended_before_its_job_is_given_to_another(
         assert_as_undisturbed(daemon, reference)
 
 
+@pytest.mark.faults
 def test_a_worker_that_was_given_up_and_wakes_later_changes_nothing(
     tmp_path: Path, reference: dict[str, object]
 ) -> None:
@@ -161,6 +164,7 @@ def starts_of(job: str, seen: list[AnyEvent]) -> int:
 
 
 @pytest.mark.parametrize("kind", ["segfault", "abort"])
+@pytest.mark.faults
 def test_a_worker_that_crashes_is_replaced_and_the_story_has_its_last_words(
     tmp_path: Path, reference: dict[str, object], kind: str
 ) -> None:
@@ -185,6 +189,7 @@ def test_a_worker_that_crashes_is_replaced_and_the_story_has_its_last_words(
         assert_as_undisturbed(daemon, reference)
 
 
+@pytest.mark.faults
 def test_a_loss_that_is_not_finite_is_a_value_and_no_error(tmp_path: Path) -> None:
     """Scenario 15: no second try, the strategy sees it, and no NaN reaches ranking or JSON."""
     more = FAULT.format(kind="nan", attempts=9)
