@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from orchestrator.api import protocol
+from orchestrator.api import protocol, server
+from store.records.events import WorkerStarted
 from tests.api.client import local, remote, speak, until
 from tests.api.fake import Served, configured, serving
 
@@ -129,6 +131,28 @@ async def test_who_sends_empty_lines_and_no_request_is_cut_off(served: Served, m
             await asyncio.wait({closed}, timeout=0.02)
     assert closed.exception() is not None or closed.result() == b""
     writer.close()
+
+
+async def test_whoever_is_slow_does_not_hold_up_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "END_SECONDS", 1)
+    slow = {
+        "half a header": b"GET /v1/hea",
+        "half a body": PAUSE + b"Content-Length: 100\r\n\r\n{",
+        "answers that are not taken": (b"GET /static/app.js HTTP/1.1\r\nHost: x\r\n\r\n") * 16,
+        "a stream that is not read": WATCH,
+    }
+    held = []
+    async with serving(configured(tmp_path)) as served:
+        for sent in slow.values():
+            reader, writer = await asyncio.open_unix_connection(served.endpoint.socket, limit=1)
+            writer.write(sent)
+            held.append((reader, writer))
+        await until(lambda: served.daemon.feed.watchers)
+        served.daemon.happens(*(WorkerStarted(worker=f"w{n}" * 200, pid=n + 1, device="cpu") for n in range(3000)))
+        began = time.monotonic()
+    assert time.monotonic() - began < 30  # bodies have 30 s, streams 60: not waited for
+    for _, writer in held:
+        writer.transport.abort()
 
 
 async def test_head_has_the_headers_of_get_and_no_body(served: Served) -> None:

@@ -95,6 +95,29 @@ def test_a_short_socket_is_not_put_where_others_could(tmp_path: Path, monkeypatc
         endpoint.socket_path(deep)
 
 
+def test_a_short_sockets_folder_may_let_others_pass_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `api.users` the folder is 0711 after the first start, and the second must take it so."""
+    deep = tmp_path / ("d" * 120)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with bind(endpoint.socket_path(deep), users=("root",)) as bound:
+        assert mode(Path(bound.getsockname()).parent) == 0o711
+    with bind(endpoint.socket_path(deep)) as bound:
+        assert mode(Path(bound.getsockname()).parent) == 0o700
+
+
+def test_a_runtime_folder_that_is_not_there_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "logged out"))
+    assert endpoint.socket_path(tmp_path / ("d" * 120)).parent == Path(f"/tmp/coldframe-{os.getuid()}")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(EndpointUnusable, match="run cannot be made for the socket"):
+        endpoint.socket_path(tmp_path)
+
+
 def test_a_configured_socket_that_is_too_long_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EndpointUnusable, match="107 bytes at most"):
         endpoint.socket_path(tmp_path, tmp_path / ("x" * 120))
