@@ -47,7 +47,7 @@ def timelines(history: History, search: str) -> tuple[list[WorkerTimeline], list
     """
     runs = [(run.start, run.last) for run in history.searches[search].runs]
     workers: dict[str, WorkerTimeline] = {}
-    for job in history.jobs.values():
+    for job in list(history.jobs.values()):
         for attempt in job.attempts:
             if attempt.search == search:
                 worker = workers.setdefault(attempt.worker, WorkerTimeline(attempt.worker, attempt.device))
