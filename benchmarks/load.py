@@ -80,7 +80,9 @@ class Served:
             try:
                 self.socket = json.loads((self._folder / "store" / "run" / "daemon.json").read_text())["socket"]
                 self.http = httpx.Client(
-                    transport=httpx.HTTPTransport(uds=self.socket), base_url="http://localhost", timeout=30.0
+                    transport=httpx.HTTPTransport(uds=self.socket, verify=False),
+                    base_url="http://localhost",
+                    timeout=30.0,
                 )
                 self.http.get("/v1/health").raise_for_status()
             except (OSError, httpx.HTTPError):

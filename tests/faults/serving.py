@@ -205,7 +205,7 @@ class Daemon:
     def http(self) -> httpx.Client:
         """A client on its socket."""
         if self._http is None:
-            transport = httpx.HTTPTransport(uds=str(self.told()["socket"]))
+            transport = httpx.HTTPTransport(uds=str(self.told()["socket"]), verify=False)
             self._http = httpx.Client(transport=transport, base_url="http://localhost", timeout=30.0)
         return self._http
 
