@@ -75,10 +75,11 @@ class Events:
         for _ in range(PAGES_READ):
             read = await self._feed.read(position)
             for row in read:
-                if len(rows) < limit:
-                    position = row.sequence
-                    if search is None or row.concerns(search, self._feed.history):
-                        rows.append(row)
+                position = row.sequence
+                if search is None or row.concerns(search, self._feed.history):
+                    rows.append(row)
+                    if len(rows) == limit:
+                        break
             if not read or len(rows) >= limit:
                 break
         events = b",".join(row.json for row in rows)
