@@ -9,10 +9,15 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
+from orchestrator import reaching
+from orchestrator.reaching import Direct
 from orchestrator.serving import joblogs, logs
 from orchestrator.serving.config import LogConfig
 from orchestrator.views import History
 from store.records.events import AnyEvent, SearchPaused, SearchSubmitted, WorkerEnded
+from tests.orchestrator.command import coldframe
 from tests.orchestrator.telling import small_search
 
 
@@ -155,3 +160,21 @@ def test_the_observer_thins_in_a_thread(tmp_path: Path) -> None:
         assert time.monotonic() < until
         os.sched_yield()
     assert len(list(joblogs.folder(tmp_path).iterdir())) == 10
+
+
+def test_what_a_job_prints_without_end_is_printed_up_to_now(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Between two looks it prints more; who does not follow it does not wait for its end."""
+    path = joblogs.path(tmp_path, "a")
+    path.parent.mkdir(parents=True)
+    path.write_text("x" * (joblogs.PIECE_BYTES + 1))
+
+    class Endless(Direct):
+        def log(self, job: str, offset: int) -> tuple[str, int, bool]:
+            piece = joblogs.read(tmp_path, job, offset)
+            with path.open("a") as file:
+                file.write("y")
+            return piece.text, piece.end, False
+
+    monkeypatch.setattr(reaching, "Direct", Endless)
+    ended = coldframe("logs", "a", "--store", tmp_path, "--json").json
+    assert (len(ended["text"]), ended["over"]) == (joblogs.PIECE_BYTES + 2, False)

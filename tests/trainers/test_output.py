@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,31 @@ def test_a_job_that_prints_too_much_keeps_its_beginning_and_its_end(tmp_path: Pa
     assert lines[0].startswith("== attempt 1")
     assert lines[-1] == "from C"
     assert [line for line in lines if "left out here" in line]
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+from tests.trainers.harness import assign
+from store.records import arrays
+from store.records.requests import Compute
+from trainers.output import Output
+
+output = Output(Path(sys.argv[1]), "worker-0", "cpu")
+chatty = assign(Compute(function="a:b", arguments=arrays.pack([])), log_bytes=4096)
+output.begin(chatty)
+path = Path(sys.argv[1]) / "logs" / "jobs" / f"{chatty.job}.log"
+for line in range(1000):
+    print(line, "x" * 99)
+    output.look()
+    assert path.stat().st_size <= 3 * 4096, path.stat().st_size
+assert path.read_text().splitlines()[-1].startswith("999 ")
+"""
+
+
+def test_a_job_that_prints_without_end_is_cut_while_it_runs(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", ENDLESS, tmp_path], capture_output=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.usefixtures("packages")
