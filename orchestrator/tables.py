@@ -41,7 +41,11 @@ class Tables:
             TableError: if its table cannot be used.
             ImpossibleSetting: if its options do not fit the table.
         """
-        options = trainers.registry.entry(named.name).options.model_validate(named.options).model_dump(mode="json")
+        options = (
+            trainers.registry.entry(named.name)
+            .options.model_validate(named.options)
+            .model_dump(mode="json", exclude_none=True)
+        )
         if named.name == TABULAR:
             path = _path(options["table"])
             options["table"] = table.fingerprint(path)

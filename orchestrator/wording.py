@@ -61,8 +61,8 @@ def size(count: float) -> str:
 
 
 def plural(count: int, word: str) -> str:
-    """`1 job`, `2 jobs`, `3 searches`."""
-    more = "es" if word.endswith("ch") else "s"
+    """`1 job`, `2 jobs`, `3 searches`, `4 epochs`."""
+    more = "es" if word.endswith(("rch", "tch")) else "s"
     return f"{count:,} {word}{'' if count == 1 else more}"
 
 

@@ -14,7 +14,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from store.errors import InvalidDigest, StoreFailed, StoreFull, StoreReadOnly
@@ -133,10 +133,32 @@ def sweep_strays(folder: Path, older_than: float = STRAY_SECONDS) -> int:
     if not folder.is_dir():
         return 0
     limit = time.time() - older_than
-    strays = [entry for entry in folder.iterdir() if entry.lstat().st_mtime < limit]
-    for stray in strays:
-        remove(stray)
-    return len(strays)
+    strays = [entry for entry in folder.iterdir() if _is_stray(entry, limit)]
+    return sum(_took_away(stray) for stray in strays)
+
+
+def _is_stray(entry: Path, limit: float) -> bool:
+    """Whether a temporary entry is older than a time, and the process that `unique_name` says made it is gone.
+
+    Age alone does not tell: where the clock leaps by years, what a live writer began a moment ago is old too.
+    """
+    pid = entry.name.partition("-")[0]
+    if pid.isdecimal() and int(pid) != os.getpid() and Path("/proc", pid).exists():
+        return False
+    with suppress(FileNotFoundError):
+        return entry.lstat().st_mtime < limit
+    return False
+
+
+def _took_away(stray: Path) -> bool:
+    """Removes a stray under another name, so that its writer, if one lives after all, finds all of it or nothing."""
+    grave = stray.with_name(unique_name())
+    try:
+        os.rename(stray, grave)
+    except FileNotFoundError:
+        return False
+    remove(grave)
+    return True
 
 
 def remove(path: Path) -> None:

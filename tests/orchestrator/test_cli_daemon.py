@@ -198,7 +198,7 @@ def watching(*arguments: str | Path) -> subprocess.Popen[str]:
 
 
 def test_who_stops_watching_harms_nothing(daemon: Daemon) -> None:
-    path = spec(daemon.folder, "watched", candidates=12, epochs=2, epoch_seconds=0.2)
+    path = spec(daemon.folder, "watched", candidates=400, epochs=2, epoch_seconds=0.2)
     watcher = watching("submit", path, "--follow", "--store", daemon.store)
     assert watcher.stdout is not None
     line = next(line for line in watcher.stdout if "done after" in line)
@@ -206,6 +206,7 @@ def test_who_stops_watching_harms_nothing(daemon: Daemon) -> None:
     watcher.send_signal(signal.SIGINT)
     _, err = watcher.communicate(timeout=60)
     assert (watcher.returncode, err) == (130, "no longer watching; the searches go on\n")
+    assert coldframe("stop", "watched", "--store", daemon.store).code == 0, "it went on, and makes room now"
     short = spec(daemon.folder, "followed", candidates=2, seed=5)
     machine = watching("submit", short, "--follow", "--store", daemon.store, "--json")
     out, err = machine.communicate(timeout=120)

@@ -76,7 +76,7 @@ def test_tensorboard_has_a_run_for_the_search_and_on_request_for_each_candidate(
     assert "accuracy/best" in read.Tags()["scalars"]
     best = [scalar.value for scalar in read.Scalars("accuracy/best")]
     assert best == sorted(best)
-    assert best[-1] == pytest.approx(accuracy(2, 4))
+    assert best[-1] == pytest.approx(accuracy(3, 4))
     curves = [folder for folder in run.iterdir() if folder.is_dir()]
     assert ended.json["runs"] == 1 + len(curves)
 

@@ -320,5 +320,5 @@ def test_the_test_of_a_resume_would_notice_lost_momentum(desk: Desk) -> None:
 
 def test_settings_are_only_how_it_is_run() -> None:
     """The fields of `JobSettings` are none of the outcome's business; a new one must be looked at."""
-    fields = {"data_path", "cache", "tables", "cuda_graphs", "checkpoint_seconds", "faults"}
+    fields = {"data_path", "cache", "tables", "cuda_graphs", "checkpoint_seconds", "faults", "log_bytes"}
     assert set(JobSettings.model_fields) == fields
