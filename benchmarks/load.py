@@ -82,7 +82,7 @@ class Served:
                 self.http = httpx.Client(
                     transport=httpx.HTTPTransport(uds=self.socket, verify=False),
                     base_url="http://localhost",
-                    timeout=30.0,
+                    timeout=120.0,
                 )
                 self.http.get("/v1/health").raise_for_status()
             except (OSError, httpx.HTTPError):
