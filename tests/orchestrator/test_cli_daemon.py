@@ -194,7 +194,15 @@ def test_a_copy_of_a_store_is_not_taken_for_the_daemons(daemon: Daemon, tmp_path
 
 def watching(*arguments: str | Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "orchestrator.cli", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+        # A shell that starts the tests in the background has SIGINT ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
 
 
 def test_who_stops_watching_harms_nothing(daemon: Daemon) -> None:
