@@ -201,7 +201,7 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
 
 def test_an_old_draft_is_swept_at_opening(tmp_path: Path) -> None:
     new_store(tmp_path).close()
-    for draft in (tmp_path / "tmp" / "1-old", tmp_path / "blobs" / "tmp" / "1-old"):
+    for draft in (tmp_path / "tmp" / "99999999-old", tmp_path / "blobs" / "tmp" / "99999999-old"):
         draft.write_bytes(b"half a file")
         os.utime(draft, (1, 1))
     Store.open(tmp_path, write=True).close()
