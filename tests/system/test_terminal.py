@@ -26,8 +26,8 @@ class Terminal:
 
     def tmux(self, *arguments: str) -> str:
         command = ["tmux", "-S", self._socket, *arguments]
-        # Given, so that it is Python's: where readline is imported it tells the C library of 80 columns and 24 lines.
-        environment = dict(os.environ)
+        # Where readline is imported it tells all that is started after it of 80 columns and 24 lines.
+        environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20, env=environment)
         return ended.stdout
 
